@@ -1,0 +1,25 @@
+//! Plain data: what the layers hand to each other.
+//!
+//! Nothing here reads, decides or draws; a type only keeps its own invariants.
+
+mod addr;
+mod counters;
+mod reading;
+mod row;
+mod sample;
+mod state;
+pub mod sysctl;
+mod tcp_info;
+mod text;
+
+pub use addr::{Endpoint, Ip};
+pub use counters::{
+    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, Sockstat, SoftnetRow,
+};
+pub use reading::{Reading, Scope};
+pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
+pub use sample::{Completeness, Gap, Host, ListenerDrops, Netns, Privileges, Sample, TableSource, Taken};
+pub use state::{StateCounts, TcpState};
+pub use sysctl::Sysctls;
+pub use tcp_info::{SkMemInfo, SocketDetail, TcpInfo};
+pub use text::{ForeignText, is_unsafe};

@@ -1,0 +1,179 @@
+//! What the kernel said at one look, no more.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Facts, ForeignText, Table};
+
+/// A network namespace.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Netns {
+    /// Inode of the namespace (`/proc/PID/ns/net`), 0 if it could not be read.
+    pub inode: u64,
+    /// `init`, the name of a mount in `/run/netns`, or `pid N`.
+    pub name: ForeignText,
+}
+
+/// Where the socket table came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TableSource {
+    /// One legacy `TCPDIAG_GETSOCK` walk over both families.
+    SockDiagLegacy,
+    /// Two `SOCK_DIAG_BY_FAMILY` dumps.
+    SockDiag,
+    /// `/proc/net/tcp` and `tcp6`: no cookies, cgroups, exact timers or drop counts.
+    Procfs,
+}
+
+impl TableSource {
+    /// The words on the screen.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SockDiagLegacy => "sock_diag (one walk)",
+            Self::SockDiag => "sock_diag",
+            Self::Procfs => "/proc/net/tcp",
+        }
+    }
+}
+
+/// A reason why the table is not all there is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gap {
+    /// The kernel ended a dump with an error, inside `NLMSG_DONE` or as `NLMSG_ERROR`.
+    DumpFailed {
+        /// What was asked, for people: `TCP dump`, `listeners`.
+        what: &'static str,
+        /// The error number.
+        errno: i32,
+    },
+    /// A message was larger than the buffer (`MSG_TRUNC`).
+    Truncated,
+    /// The kernel said that the table changed under the dump (`NLM_F_DUMP_INTR`).
+    Interrupted,
+    /// The kernel lost messages (`ENOBUFS`).
+    Lost,
+    /// Messages or rows that make no sense were skipped.
+    Malformed(u32),
+    /// Sockets that are bound and not connected cannot be seen (before Linux 6.8).
+    BoundInactiveHidden,
+    /// `sock_diag` is not available; the reason.
+    NoSockDiag(String),
+    /// A dump took longer than it may and was given up.
+    TimedOut,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DumpFailed { what, errno } => {
+                write!(f, "{what}: {}", std::io::Error::from_raw_os_error(*errno))
+            }
+            Self::Truncated => f.write_str("a message was cut off"),
+            Self::Interrupted => f.write_str("the table changed under the dump"),
+            Self::Lost => f.write_str("the kernel lost messages (ENOBUFS)"),
+            Self::Malformed(n) => write!(f, "{n} messages made no sense and were skipped"),
+            Self::BoundInactiveHidden => {
+                f.write_str("bound but unconnected sockets are hidden (Linux < 6.8)")
+            }
+            Self::NoSockDiag(why) => write!(f, "no sock_diag: {why}"),
+            Self::TimedOut => f.write_str("the dump was given up: it took too long"),
+        }
+    }
+}
+
+/// How complete a table is, and what it cost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Completeness {
+    /// Where the rows came from.
+    pub source: TableSource,
+    /// What is missing; empty for a complete table.
+    pub gaps: Vec<Gap>,
+    /// Rows that came twice, because insertions shifted a hash chain under the dump, and were dropped.
+    pub duplicates: u32,
+}
+
+impl Completeness {
+    /// Whether rows may be missing. What a kernel can never show is not counted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.gaps.iter().all(|g| matches!(g, Gap::BoundInactiveHidden))
+    }
+}
+
+/// What is known of a listener beside its row (`INET_DIAG_SKMEMINFO`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenerDrops {
+    /// The listener.
+    pub cookie: u64,
+    /// SYNs and final ACKs that it dropped, its own share of `ListenDrops`.
+    pub drops: u32,
+}
+
+/// When a sample was taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Taken {
+    /// Time since the Unix epoch; can jump.
+    pub wall: Duration,
+    /// Time since an arbitrary moment before the first sample; never goes back.
+    pub mono: Duration,
+}
+
+/// One look at one namespace.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Which namespace.
+    pub netns: Netns,
+    /// When the dump began.
+    pub taken: Taken,
+    /// How long the socket dump took.
+    pub dump_time: Duration,
+    /// The TCP sockets.
+    pub table: Table,
+    /// Drop counters of listeners, by cookie, ascending; empty where the kernel does not tell.
+    pub listener_drops: Vec<ListenerDrops>,
+    /// How complete the table is.
+    pub completeness: Completeness,
+    /// Counters, limits and sysctls.
+    pub facts: Facts,
+}
+
+/// The machine that a sample was taken on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// `uname -n`.
+    pub hostname: ForeignText,
+    /// `uname -r`.
+    pub kernel: ForeignText,
+    /// What this process may do.
+    pub privileges: Privileges,
+    /// Size of a page in bytes (`tcp_mem` is in pages).
+    pub page_size: u64,
+    /// Memory of the host in bytes, 0 if unknown.
+    pub memory_bytes: u64,
+}
+
+/// What this process may do, from its capabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Privileges {
+    /// `CAP_NET_ADMIN`: marks, `SOCK_DESTROY`.
+    pub net_admin: bool,
+    /// `CAP_SYS_PTRACE`: descriptors of other users' processes.
+    pub sys_ptrace: bool,
+    /// `CAP_DAC_READ_SEARCH`: directories of other users' processes.
+    pub dac_read_search: bool,
+    /// `CAP_SYS_ADMIN`: other namespaces.
+    pub sys_admin: bool,
+    /// `CAP_SYSLOG`: the kernel log.
+    pub syslog: bool,
+    /// Effective user id.
+    pub euid: u32,
+}
+
+impl Privileges {
+    /// Whether sockets of all users can be matched with their processes.
+    #[must_use]
+    pub const fn sees_all_processes(self) -> bool {
+        self.sys_ptrace && (self.dac_read_search || self.euid == 0)
+    }
+}
