@@ -107,6 +107,7 @@ impl History {
     pub const LEN: usize = 120;
 
     /// The past counts of one state, oldest first.
+    #[must_use]
     pub fn of(&self, state: TcpState) -> impl DoubleEndedIterator<Item = u32> + '_ {
         self.states.iter().map(move |c| c[state])
     }

@@ -18,7 +18,9 @@ pub use counters::{
 };
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
-pub use sample::{Completeness, Gap, Host, ListenerDrops, Netns, Privileges, Sample, TableSource, Taken};
+pub use sample::{
+    Capability, Completeness, Gap, Host, ListenerDrops, Netns, Privileges, Sample, TableSource, Taken,
+};
 pub use state::{StateCounts, TcpState};
 pub use sysctl::Sysctls;
 pub use tcp_info::{SkMemInfo, SocketDetail, TcpInfo};

@@ -153,27 +153,42 @@ pub struct Host {
     pub memory_bytes: u64,
 }
 
-/// What this process may do, from its capabilities.
+/// A capability that decides what can be seen or done. Numbers are those of `capabilities(7)`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Capability {
+    /// Directories of other users' processes.
+    DacReadSearch = 2,
+    /// Socket marks, `SOCK_DESTROY`.
+    NetAdmin = 12,
+    /// Descriptors of other users' processes.
+    SysPtrace = 19,
+    /// Other namespaces.
+    SysAdmin = 21,
+    /// The kernel log.
+    Syslog = 34,
+}
+
+/// What this process may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Privileges {
-    /// `CAP_NET_ADMIN`: marks, `SOCK_DESTROY`.
-    pub net_admin: bool,
-    /// `CAP_SYS_PTRACE`: descriptors of other users' processes.
-    pub sys_ptrace: bool,
-    /// `CAP_DAC_READ_SEARCH`: directories of other users' processes.
-    pub dac_read_search: bool,
-    /// `CAP_SYS_ADMIN`: other namespaces.
-    pub sys_admin: bool,
-    /// `CAP_SYSLOG`: the kernel log.
-    pub syslog: bool,
+    /// The effective capability set, one bit a capability.
+    pub effective: u64,
     /// Effective user id.
     pub euid: u32,
 }
 
 impl Privileges {
-    /// Whether sockets of all users can be matched with their processes.
+    /// Whether a capability is in the effective set.
+    #[must_use]
+    pub const fn has(self, capability: Capability) -> bool {
+        self.effective >> capability as u8 & 1 == 1
+    }
+
+    /// Whether sockets of all users can be matched with their processes: `/proc/PID/fd` needs
+    /// `PTRACE_MODE_READ` (`proc_fd_access_allowed` in `fs/proc/base.c`) and a search of the directory.
     #[must_use]
     pub const fn sees_all_processes(self) -> bool {
-        self.sys_ptrace && (self.dac_read_search || self.euid == 0)
+        self.has(Capability::SysPtrace) && (self.has(Capability::DacReadSearch) || self.euid == 0)
     }
 }
