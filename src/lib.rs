@@ -8,4 +8,5 @@
 //! [`source`] turns it into samples, [`engine`] gives each job its thread, [`cli`] is the command line.
 
 pub mod analysis;
+pub mod engine;
 pub mod model;

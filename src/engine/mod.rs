@@ -1,0 +1,3 @@
+//! Threads, mailboxes, cadence: gives each job its thread and never decides what anything means.
+
+pub mod mailbox;
