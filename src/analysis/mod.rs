@@ -6,6 +6,6 @@
 mod snapshot;
 
 pub use snapshot::{
-    Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, PeerAgg,
-    PortUse, Snapshot, StateSummary, Track, World,
+    Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,
+    PeerAgg, PortUse, Snapshot, StateSummary, Track, World,
 };

@@ -1,5 +1,6 @@
 //! The derived picture of one namespace, and of all that are examined.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -307,11 +308,22 @@ impl Limit {
     }
 }
 
+/// A limit that is not known, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingLimit {
+    /// Which.
+    pub id: LimitId,
+    /// Why, for people.
+    pub why: Cow<'static, str>,
+}
+
 /// A counter that moved between two samples.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CounterRate {
-    /// `TcpExt.ListenDrops`.
+    /// `TcpExt.ListenDrops`, `softnet.dropped`, `dev.eth0.rx_drop` (the interface escaped), `conntrack.early_drop`.
     pub name: Box<str>,
+    /// Which part of the machine it counts.
+    pub scope: Scope,
     /// By how much since the previous sample.
     pub delta: u64,
     /// The same per second.
@@ -345,12 +357,15 @@ pub struct Snapshot {
     pub ports: PortUse,
     /// New and gone sockets; `None` for the first sample and for a source without cookies.
     pub churn: Option<Churn>,
-    /// Counters that moved. Empty for the first sample.
+    /// Counters that moved, by name. Empty for the first sample.
     pub rates: Vec<CounterRate>,
     /// Counters went backwards: another namespace, or a reset. No rate was computed.
     pub counters_reset: bool,
     /// Limits that are known, in the order of [`LimitId`].
     pub limits: Vec<Limit>,
+    /// Limits that are not known here, with the reason, in the same order. One that does not apply (no listener, so no
+    /// accept queue) is in neither list.
+    pub limits_missing: Vec<MissingLimit>,
 }
 
 impl Snapshot {

@@ -155,6 +155,16 @@ pub struct FileNr {
     pub max: u64,
 }
 
+/// Reverse-path filtering of one interface: `net.ipv4.conf.<interface>.rp_filter` (namespace). In force is the larger
+/// of this and `net.ipv4.conf.all.rp_filter` (`IN_DEV_RPFILTER` in `include/linux/inetdevice.h`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InterfaceRpFilter {
+    /// Interface name.
+    pub interface: ForeignText,
+    /// 0 off, 1 strict, 2 loose.
+    pub value: u8,
+}
+
 /// Everything beside the socket table that one look reads, for one namespace.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
@@ -172,4 +182,8 @@ pub struct Facts {
     pub file_nr: Reading<FileNr>,
     /// The audited sysctls.
     pub sysctls: super::Sysctls,
+    /// Reverse-path filtering by interface.
+    pub rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
+    /// Lines and fields of these files that made no sense and were skipped.
+    pub malformed: u32,
 }

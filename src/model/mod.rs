@@ -14,7 +14,8 @@ mod text;
 
 pub use addr::{Endpoint, Ip};
 pub use counters::{
-    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, Sockstat, SoftnetRow,
+    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, Sockstat,
+    SoftnetRow,
 };
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
