@@ -10,3 +10,5 @@
 pub mod analysis;
 pub mod engine;
 pub mod model;
+pub mod sys;
+pub mod wire;

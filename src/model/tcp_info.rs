@@ -1,6 +1,6 @@
 //! `struct tcp_info` of any length, and the rest of what an exact query returns.
 
-use super::{ForeignText, SocketRow};
+use super::{ForeignText, Origin, SocketRow};
 
 /// How a field of `struct tcp_info` is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -269,6 +269,8 @@ pub struct SkMemInfo {
 pub struct SocketDetail {
     /// The row, fresher than the table's.
     pub row: SocketRow,
+    /// What the row shares with others ([`SocketRow::origin`] of `row` is not set).
+    pub origin: Origin,
     /// `tcp_info`; mini-sockets have none.
     pub info: Option<TcpInfo>,
     /// Memory.

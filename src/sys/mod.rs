@@ -1,0 +1,3 @@
+//! Every touch of the operating system, and no interpretation.
+
+pub mod diag;
