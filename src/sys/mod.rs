@@ -1,3 +1,9 @@
-//! Every touch of the operating system, and no interpretation.
+//! Every touch of the operating system, and no interpretation. The only place with `unsafe` code.
 
 pub mod diag;
+mod host;
+mod proc_facts;
+mod proc_file;
+
+pub use host::{current_netns, read_host};
+pub use proc_facts::{FactsReader, read_facts};

@@ -1,8 +1,24 @@
 //! Bytes to values: netlink framing, `inet_diag`, the text of `/proc`.
 //!
 //! Pure: nothing here opens a file or asks the kernel, nothing allocates per socket, and no bytes can make it panic.
+//! What is valid is kept, what is not is counted.
 #![deny(clippy::indexing_slicing)]
 
 pub mod inet_diag;
 pub mod netlink;
+mod proc_conntrack;
+mod proc_counters;
+mod proc_dev;
+mod proc_file_nr;
+mod proc_sockstat;
+mod proc_softnet;
+mod proc_text;
 pub mod request;
+
+pub use proc_conntrack::conntrack_stats;
+pub use proc_counters::{Pairs, header_pairs, snmp6};
+pub use proc_dev::interfaces;
+pub use proc_file_nr::file_nr;
+pub use proc_sockstat::sockstat;
+pub use proc_softnet::softnet;
+pub use proc_text::Parsed;

@@ -1,0 +1,200 @@
+//! Counters, limits and sysctls of the network namespace that the calling thread is in.
+//!
+//! `/proc/net` is that of the process's main thread, so everything here is read under `/proc/thread-self/net`; a sysctl
+//! below `/proc/sys/net` follows the thread that opens it (`proc_sys_compare`, `net_ctl_header_lookup`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::proc_file::ProcFile;
+use crate::model::sysctl::SPECS;
+use crate::model::{
+    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, ForeignText, InterfaceRow, InterfaceRpFilter,
+    Reading, Sockstat, SoftnetRow, Sysctls,
+};
+use crate::wire::{self, Parsed};
+
+const CONF: &str = "/proc/sys/net/ipv4/conf";
+
+/// Reads the facts of one namespace again and again. The counters are read each time; the sysctls, some seventy small
+/// files that hardly change, only when their time has come.
+#[derive(Debug)]
+pub struct FactsReader {
+    file: ProcFile,
+    sysctl_every: Duration,
+    sysctls_read: Option<Duration>,
+    sysctls: Sysctls,
+    rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
+    names: CounterTable,
+}
+
+impl FactsReader {
+    /// A reader that reads the sysctls the first time and again whenever `sysctl_every` has passed.
+    #[must_use]
+    pub fn new(sysctl_every: Duration) -> Self {
+        Self {
+            file: ProcFile::default(),
+            sysctl_every,
+            sysctls_read: None,
+            sysctls: Sysctls::default(),
+            rp_filters: Reading::Absent,
+            names: CounterTable::default(),
+        }
+    }
+
+    /// Reads the facts of the calling thread's network namespace, which must be the same each time. `now` is any
+    /// clock that does not go back; it only decides whether the sysctls are read again.
+    pub fn read(&mut self, now: Duration) -> Facts {
+        let due = |read: Duration| now.saturating_sub(read) >= self.sysctl_every;
+        if self.sysctls_read.is_none_or(due) {
+            self.read_sysctls();
+            self.sysctls_read = Some(now);
+        }
+        let mut malformed = 0;
+        Facts {
+            counters: self.counters(&mut malformed),
+            sockstat: self.sockstat(&mut malformed),
+            softnet: self.softnet(&mut malformed),
+            interfaces: self.interfaces(&mut malformed),
+            conntrack: self.conntrack(&mut malformed),
+            file_nr: self.file_nr(),
+            sysctls: self.sysctls.clone(),
+            rp_filters: self.rp_filters.clone(),
+            malformed,
+        }
+    }
+
+    fn read_sysctls(&mut self) {
+        let values = SPECS.iter().map(|spec| self.file.sysctl(&sysctl_path(spec.name))).collect();
+        self.sysctls = Sysctls::new(values);
+        self.rp_filters = self.read_rp_filters();
+    }
+
+    fn read_rp_filters(&mut self) -> Reading<Arc<[InterfaceRpFilter]>> {
+        let entries = match std::fs::read_dir(CONF) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Reading::Absent,
+            Err(e) => return Reading::Unreadable(format!("reading {CONF}: {e}")),
+        };
+        let mut found = Vec::new();
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            let Some(name) = name.to_str().filter(|n| !matches!(*n, "all" | "default")) else { continue };
+            let value = self.file.sysctl(&format!("{CONF}/{name}/rp_filter"));
+            if let Some(value) = value.known().and_then(|text| text.parse().ok()) {
+                found.push(InterfaceRpFilter { interface: ForeignText::from(name), value });
+            }
+        }
+        Reading::Known(found.into())
+    }
+
+    fn counters(&mut self, malformed: &mut u32) -> Reading<CounterTable> {
+        let mut pairs = wire::Pairs::new();
+        let mut trouble = None;
+        for (name, parse) in [
+            ("snmp", wire::header_pairs as fn(&[u8], &mut wire::Pairs) -> u32),
+            ("netstat", wire::header_pairs),
+            ("snmp6", wire::snmp6),
+        ] {
+            match self.file.read(&net(name)) {
+                Reading::Known(text) => *malformed += parse(text, &mut pairs),
+                Reading::Absent => {}
+                Reading::Unreadable(why) => trouble = trouble.or(Some(why)),
+            }
+        }
+        if let Some(why) = trouble {
+            return Reading::Unreadable(why);
+        }
+        if pairs.is_empty() {
+            return Reading::Absent;
+        }
+        let mut table = CounterTable::from_pairs(pairs);
+        table.share_names(&self.names);
+        self.names = table.clone();
+        Reading::Known(table)
+    }
+
+    fn sockstat(&mut self, malformed: &mut u32) -> Reading<Sockstat> {
+        let mut sockstat = Sockstat::default();
+        match self.file.read(&net("sockstat")) {
+            Reading::Known(text) => *malformed += wire::sockstat(text, &mut sockstat),
+            Reading::Absent => return Reading::Absent,
+            Reading::Unreadable(why) => return Reading::Unreadable(why),
+        }
+        // Without IPv6 there is no second file.
+        if let Reading::Known(text) = self.file.read(&net("sockstat6")) {
+            *malformed += wire::sockstat(text, &mut sockstat);
+        }
+        Reading::Known(sockstat)
+    }
+
+    fn softnet(&mut self, malformed: &mut u32) -> Reading<Vec<SoftnetRow>> {
+        self.table("softnet_stat", wire::softnet, malformed)
+    }
+
+    fn interfaces(&mut self, malformed: &mut u32) -> Reading<Vec<InterfaceRow>> {
+        self.table("dev", wire::interfaces, malformed)
+    }
+
+    fn conntrack(&mut self, malformed: &mut u32) -> Reading<Conntrack> {
+        // The limit is one of the sysctls above; the count moves and is read each time.
+        let count = match self.file.sysctl(&sysctl_path("net.netfilter.nf_conntrack_count")) {
+            Reading::Known(text) => text.parse().ok(),
+            Reading::Absent => return Reading::Absent,
+            Reading::Unreadable(why) => return Reading::Unreadable(why),
+        };
+        let number = |name| u64::try_from(self.sysctls.number(name)?).ok();
+        let (Some(count), Some(max)) = (count, number("net.netfilter.nf_conntrack_max")) else {
+            return Reading::Unreadable(
+                "reading /proc/sys/net/netfilter: nf_conntrack_count or nf_conntrack_max is not a number"
+                    .into(),
+            );
+        };
+        let buckets = number("net.netfilter.nf_conntrack_buckets");
+        let stats: Reading<ConntrackStats> =
+            self.table("stat/nf_conntrack", wire::conntrack_stats, malformed);
+        Reading::Known(Conntrack { count, max, buckets, stats: stats.known().copied() })
+    }
+
+    fn file_nr(&mut self) -> Reading<FileNr> {
+        let path = sysctl_path("fs.file-nr");
+        match self.file.sysctl(&path) {
+            Reading::Known(text) => match wire::file_nr(text.as_bytes()) {
+                Some(file_nr) => Reading::Known(file_nr),
+                None => nonsense(&path),
+            },
+            Reading::Absent => Reading::Absent,
+            Reading::Unreadable(why) => Reading::Unreadable(why),
+        }
+    }
+
+    fn table<T>(&mut self, name: &str, parse: fn(&[u8]) -> Parsed<T>, malformed: &mut u32) -> Reading<T> {
+        let path = net(name);
+        match self.file.read(&path) {
+            Reading::Known(text) => {
+                let parsed = parse(text);
+                *malformed += parsed.malformed;
+                parsed.value.map_or_else(|| nonsense(&path), Reading::Known)
+            }
+            Reading::Absent => Reading::Absent,
+            Reading::Unreadable(why) => Reading::Unreadable(why),
+        }
+    }
+}
+
+/// One reading of everything, for a command that looks once.
+#[must_use]
+pub fn read_facts() -> Facts {
+    FactsReader::new(Duration::ZERO).read(Duration::ZERO)
+}
+
+fn net(file: &str) -> String {
+    format!("/proc/thread-self/net/{file}")
+}
+
+fn sysctl_path(name: &str) -> String {
+    format!("/proc/sys/{}", name.replace('.', "/"))
+}
+
+fn nonsense<T>(path: &str) -> Reading<T> {
+    Reading::Unreadable(format!("reading {path}: the text makes no sense"))
+}
