@@ -10,5 +10,8 @@
 pub mod analysis;
 pub mod engine;
 pub mod model;
+pub mod query;
 pub mod sys;
+#[doc(hidden)]
+pub mod testkit;
 pub mod wire;

@@ -1,0 +1,273 @@
+//! The value of a column, typed, and how people and programs read it.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use crate::analysis::Age;
+use crate::model::{Endpoint, ForeignText, Ip, TimerKind};
+
+/// A value of a table. Its `Display` is for people and is safe for a terminal; [`Cell::plain`] is for programs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Cell<'a> {
+    /// Does not apply here.
+    Absent,
+    /// Applies, and could not be known.
+    Unknown,
+    /// A word of ours.
+    Word(&'static str),
+    /// A text of ours.
+    Text(Cow<'a, str>),
+    /// A text that someone else chose.
+    Foreign(&'a ForeignText),
+    /// An address.
+    Addr(Ip),
+    /// The network of an address: its first address and its length in bits.
+    Network(Ip, u8),
+    /// Address and port.
+    Endpoint(Endpoint),
+    /// A number: of things, or an identity.
+    Count(u64),
+    /// A number in hexadecimal.
+    Hex(u64),
+    /// An amount of memory or data.
+    Bytes(u64),
+    /// A time span in milliseconds.
+    Millis(u32),
+    /// A time span in seconds.
+    Seconds(f64),
+    /// How long something has been seen.
+    Age(Age),
+    /// A change per unit of time.
+    Rate(f64),
+    /// A part of a whole, 1 for all of it.
+    Ratio(f64),
+    /// A network interface by its number.
+    Interface(u32),
+    /// What is pending on a socket.
+    Timer {
+        /// Which timer.
+        kind: TimerKind,
+        /// It is `tcp_fin_timeout` that runs under this kind.
+        fin_timeout: bool,
+        /// Time until it fires, milliseconds.
+        expires_ms: u32,
+        /// Repetitions, or probes without an answer.
+        retrans: u8,
+    },
+}
+
+impl Cell<'_> {
+    /// The value as programs read it: numbers whole, in bytes, milliseconds or seconds; nothing where there is none.
+    #[must_use]
+    pub const fn plain(&self) -> Plain<'_> {
+        Plain(self)
+    }
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("-"),
+            Self::Unknown => f.write_str("?"),
+            Self::Word(word) => f.write_str(word),
+            Self::Text(text) => f.write_str(text),
+            Self::Foreign(text) => write!(f, "{text}"),
+            Self::Addr(ip) => write!(f, "{ip}"),
+            Self::Network(ip, len) => write!(f, "{ip}/{len}"),
+            Self::Endpoint(e) => write!(f, "{e}"),
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Hex(n) => write!(f, "{n:#x}"),
+            Self::Bytes(n) => write!(f, "{}", Bytes(*n)),
+            Self::Millis(ms) => write!(f, "{}", Span::from_millis(u64::from(*ms))),
+            Self::Seconds(s) => write!(f, "{}", Span::from_seconds(*s)),
+            Self::Age(age) => {
+                if age.at_least {
+                    f.write_char('≥')?;
+                }
+                write!(f, "{}", Span::from_seconds(age.seen.as_secs_f64()))
+            }
+            Self::Rate(r) if r.abs() < 0.05 => f.write_str("0"),
+            Self::Rate(r) if r.abs() < 10.0 => write!(f, "{r:+.1}"),
+            Self::Rate(r) => write!(f, "{r:+.0}"),
+            Self::Ratio(r) => write!(f, "{:.0}%", r * 100.0),
+            Self::Interface(n) => write!(f, "if{n}"),
+            Self::Timer { kind, fin_timeout, expires_ms, retrans } => {
+                match (kind, fin_timeout) {
+                    (TimerKind::None, _) => return f.write_char('-'),
+                    (TimerKind::Other(n), _) => write!(f, "timer {n}")?,
+                    (_, true) => f.write_str("fin_timeout")?,
+                    (kind, false) => f.write_str(kind.name())?,
+                }
+                write!(f, " {}", Span::from_millis(u64::from(*expires_ms)))?;
+                if *retrans > 0 {
+                    write!(f, " ×{retrans}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A cell as programs read it; see [`Cell::plain`].
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(&'a Cell<'a>);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cell::Absent | Cell::Unknown => Ok(()),
+            Cell::Foreign(text) => f.write_str(text.raw()),
+            Cell::Bytes(n) => write!(f, "{n}"),
+            Cell::Millis(ms) => write!(f, "{ms}"),
+            Cell::Seconds(s) => write!(f, "{s:.1}"),
+            Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
+            Cell::Rate(r) | Cell::Ratio(r) => write!(f, "{r:.3}"),
+            Cell::Interface(n) => write!(f, "{n}"),
+            Cell::Timer { kind, .. } => f.write_str(kind.name()),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// An amount of memory or data as people read it: exact up to six digits, then in units of 1024.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1_000_000 {
+            return write!(f, "{}", self.0);
+        }
+        let mut amount = self.0 as f64 / 1024.0;
+        for unit in ["Ki", "Mi", "Gi", "Ti", "Pi"] {
+            if amount < 999.5 {
+                let digits = usize::from(amount < 9.95);
+                return write!(f, "{amount:.digits$}{unit}");
+            }
+            amount /= 1024.0;
+        }
+        write!(f, "{amount:.0}Ei")
+    }
+}
+
+/// A time span as people read it: two units at most, `950ms`, `1.2s`, `59s`, `1m12s`, `3d4h`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    millis: u64,
+}
+
+impl Span {
+    /// A span of milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self { millis }
+    }
+
+    /// A span of seconds; negative is nothing.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at the ends")]
+    pub fn from_seconds(seconds: f64) -> Self {
+        Self { millis: (seconds * 1000.0) as u64 }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, s) = (self.millis, self.millis / 1000);
+        match s {
+            0 if ms == 0 => f.write_str("0s"),
+            0 => write!(f, "{ms}ms"),
+            1..10 if ms % 1000 >= 100 => write!(f, "{s}.{}s", ms % 1000 / 100),
+            1..60 => write!(f, "{s}s"),
+            60..3600 => write!(f, "{}m{:02}s", s / 60, s % 60),
+            3600..86_400 => write!(f, "{}h{:02}m", s / 3600, s % 3600 / 60),
+            _ => write!(f, "{}d{}h", s / 86_400, s % 86_400 / 3600),
+        }
+    }
+}
+
+/// A count as people read it, in groups of three digits: `12 418`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grouped(pub u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups = [0_u64; 7];
+        let mut rest = self.0;
+        let mut used = 0;
+        for group in &mut groups {
+            *group = rest % 1000;
+            rest /= 1000;
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        let mut text = String::with_capacity(27);
+        for (at, group) in groups.iter().take(used).rev().enumerate() {
+            if at == 0 {
+                write!(text, "{group}")?;
+            } else {
+                write!(text, " {group:03}")?;
+            }
+        }
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn spans_use_two_units_at_most() {
+        let shown = [0, 1, 950, 1000, 1_234, 9_999, 59_999, 72_000, 7_500_000, 273_600_000]
+            .map(|ms| Span::from_millis(ms).to_string());
+        assert_eq!(shown, ["0s", "1ms", "950ms", "1s", "1.2s", "9.9s", "59s", "1m12s", "2h05m", "3d4h"]);
+        assert_eq!(Span::from_seconds(-1.0).to_string(), "0s");
+        assert_eq!(Span::from_seconds(f64::NAN).to_string(), "0s");
+    }
+
+    #[test]
+    fn bytes_are_exact_while_they_fit_and_never_wider_than_six() {
+        assert_eq!(Bytes(999_999).to_string(), "999999");
+        assert_eq!(Bytes(1_000_000).to_string(), "977Ki");
+        assert_eq!(Bytes(6 << 20).to_string(), "6.0Mi");
+        for shift in 0..64 {
+            for n in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift] {
+                assert!(Bytes(n).to_string().len() <= 6, "{n}: {}", Bytes(n));
+            }
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        let shown = [0, 7, 999, 1000, 12_418, 1_000_000, u64::MAX].map(|n| Grouped(n).to_string());
+        let want = ["0", "7", "999", "1 000", "12 418", "1 000 000", "18 446 744 073 709 551 615"];
+        assert_eq!(shown, want);
+        assert_eq!(format!("{:>7}", Grouped(1234)), "  1 234");
+    }
+
+    #[test]
+    fn timers_read_as_people_say_them() {
+        let timer = |kind, expires_ms, retrans| {
+            Cell::Timer { kind, fin_timeout: false, expires_ms, retrans }.to_string()
+        };
+        assert_eq!(timer(TimerKind::Keepalive, 59_000, 0), "keepalive 59s");
+        assert_eq!(timer(TimerKind::Retransmit, 1200, 3), "retransmit 1.2s ×3");
+        assert_eq!(timer(TimerKind::None, 0, 0), "-");
+        assert_eq!(timer(TimerKind::Other(9), 100, 0), "timer 9 100ms");
+    }
+
+    #[test]
+    fn programs_get_whole_numbers_and_people_get_the_doubt() {
+        let age = Cell::Age(Age { seen: Duration::from_millis(75_400), at_least: true });
+        assert_eq!((age.to_string().as_str(), age.plain().to_string().as_str()), ("≥1m15s", "75"));
+        assert_eq!(Cell::Unknown.plain().to_string(), "");
+        assert_eq!(Cell::Bytes(2_000_000).plain().to_string(), "2000000");
+        let hostile = ForeignText::from("a\u{1b}[2J");
+        assert!(!Cell::Foreign(&hostile).to_string().contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,54 @@
+//! What is shown, in which order: columns, sorting, grouping, selection.
+//!
+//! Everything here is a pure function of a [`World`](crate::analysis::World) and a query: no kernel, no clock, no
+//! terminal. A view holds row numbers, not rows; a [`Cell`] is made of a row only when it is shown. Each table has
+//! one enum of its columns, and everything that names, sorts, sizes or explains a column is made from it.
+//!
+//! Every order is total (the sort key, then the identity of the row), so that rows never change places by chance.
+
+mod cell;
+mod column;
+mod columns;
+mod destinations;
+mod key;
+mod listeners;
+mod peers;
+mod selection;
+mod sockets;
+mod top;
+
+pub use cell::{Bytes, Cell, Grouped, Span};
+pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
+pub use columns::{ColumnId, Owner, cell, owner};
+pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
+pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
+pub use peers::{Grouping, PeerColumn, PeerQuery, PeerRow, PeerView, peer_cell, peers};
+pub use selection::Selection;
+pub use sockets::{SocketKey, SocketQuery, sockets};
+
+/// A row of a table of one namespace: a socket, a listener or a destination, as the table says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RowId {
+    /// Index into [`World::snapshots`](crate::analysis::World::snapshots).
+    pub ns: u16,
+    /// Index into that snapshot's sockets, listeners or destinations.
+    pub row: u32,
+}
+
+/// The first rows of a table in the order that was asked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct View {
+    /// Which look at the world this is an order of; row numbers mean nothing in another.
+    pub generation: u64,
+    /// How many rows match in all.
+    pub matching: usize,
+    /// The first of them, in order; at most as many as were asked for.
+    pub order: Vec<RowId>,
+}
+
+/// An order of sockets.
+pub type SocketView = View;
+/// An order of listeners.
+pub type ListenerView = View;
+/// An order of destinations.
+pub type DestinationView = View;

@@ -1,0 +1,196 @@
+//! Hand-made worlds for tests and benchmarks. No part of the program.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::analysis::{Churn, History, ListenerAgg, PeerAgg, PortUse, Snapshot, StateSummary, Track, World};
+use crate::model::{
+    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Keepalive, Netns, Privileges, RowFlags, Sample,
+    SocketRow, StateCounts, Table, TableSource, Taken, TcpState,
+};
+
+/// An endpoint from `10.0.0.1:80` or `[::1]:80`.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn endpoint(text: &str) -> Endpoint {
+    let parsed: std::net::SocketAddr = text.parse().expect("an address and a port");
+    Endpoint { addr: parsed.ip().into(), port: parsed.port() }
+}
+
+/// A socket with a file; a listener or an unconnected one if `peer` is empty. Give it a cookie where identity matters.
+///
+/// # Panics
+/// When an address is none.
+#[must_use]
+pub fn socket(state: TcpState, local: &str, peer: &str) -> SocketRow {
+    let local = endpoint(local);
+    let peer = if peer.is_empty() {
+        Endpoint { addr: if local.addr.is_v4() { Ip::V4_ANY } else { Ip::V6_ANY }, port: 0 }
+    } else {
+        endpoint(peer)
+    };
+    let mut row = SocketRow::new(state, local, peer);
+    if !local.addr.is_v4() {
+        row.flags = RowFlags::V6;
+    }
+    match state {
+        TcpState::TimeWait => (row.timer_raw, row.expires_ms) = (3, 59_000),
+        TcpState::SynRecv => (row.timer_raw, row.expires_ms) = (1, 1_000),
+        _ => {
+            row.inode = 1 + u32::from(local.port) + u32::from(peer.port);
+            row.flags = row.flags.with(RowFlags::FULL);
+        }
+    }
+    row
+}
+
+/// Sockets of a busy server, always the same ones.
+#[must_use]
+pub fn many(count: u32) -> Vec<SocketRow> {
+    (0..count)
+        .map(|i| {
+            // A multiplicative generator: spread, and the same on every run.
+            let spread = i.wrapping_mul(2_654_435_769);
+            let [a, b, c, d] = spread.to_be_bytes();
+            let state = match a % 16 {
+                0..10 => TcpState::Established,
+                10..14 => TcpState::TimeWait,
+                14 => TcpState::CloseWait,
+                _ => TcpState::FinWait2,
+            };
+            let local = Endpoint { addr: Ip::from_v4_octets([10, 0, 0, d % 4]), port: 443 };
+            let peer = Endpoint {
+                addr: Ip::from_v4_octets([10, 1, b % 32, c]),
+                port: 1024 + u16::from_be_bytes([c, d]) % 60_000,
+            };
+            let mut row = SocketRow::new(state, local, peer);
+            row.set_cookie(i + 1, 0);
+            row.recv_q = u32::from(b) * u32::from(c);
+            row.send_q = u32::from(d) * 100;
+            if state == TcpState::TimeWait {
+                (row.timer_raw, row.expires_ms) = (3, spread % 60_000);
+            } else {
+                row.inode = i + 1;
+                row.flags = RowFlags::FULL;
+                if b % 2 == 0 {
+                    (row.timer_raw, row.expires_ms) = (2, spread % 7_200_000);
+                }
+            }
+            row
+        })
+        .collect()
+}
+
+/// A sample of these sockets, complete, with nothing else known.
+#[must_use]
+pub fn sample(rows: Vec<SocketRow>) -> Sample {
+    let mut table = Table::default();
+    table.intern(crate::model::Origin::default());
+    table.rows = rows;
+    Sample {
+        netns: Netns { inode: 4_026_531_840, name: "init".into() },
+        taken: Taken { wall: Duration::from_secs(1_795_197_600), mono: Duration::from_secs(1) },
+        dump_time: Duration::from_millis(6),
+        table,
+        listener_drops: Vec::new(),
+        completeness: Completeness { source: TableSource::SockDiagLegacy, gaps: Vec::new(), duplicates: 0 },
+        facts: Facts::default(),
+    }
+}
+
+/// The first snapshot of a sample: states, peers and listeners counted, nothing known over time.
+#[must_use]
+pub fn snapshot(sample: Sample) -> Snapshot {
+    let rows = &sample.table.rows;
+    let mut states = StateSummary::default();
+    let mut peers: FxHashMap<Ip, PeerAgg> = FxHashMap::default();
+    let mut listeners = Vec::new();
+    let seen = Track::new(0, true, false);
+    for (at, row) in (0_u32..).zip(rows) {
+        states.all.bump(row.state);
+        if row.flags.has(RowFlags::V6) { &mut states.v6 } else { &mut states.v4 }.bump(row.state);
+        if row.state == TcpState::Listen {
+            listeners.push(ListenerAgg {
+                row: at,
+                cookie: row.cookie(),
+                local: row.local_endpoint(),
+                queue: row.recv_q,
+                backlog: row.send_q,
+                drops: None,
+                drops_delta: None,
+                counts: StateCounts::default(),
+                unaccepted: 0,
+                shares_with: None,
+                no_keepalive: 0,
+                with_keepalive: 0,
+            });
+        }
+        if row.state.has_peer() {
+            let peer = peers.entry(row.peer).or_insert(PeerAgg {
+                addr: row.peer,
+                counts: StateCounts::default(),
+                no_keepalive: 0,
+                with_keepalive: 0,
+                unknown_keepalive: 0,
+                recv_q: 0,
+                send_q: 0,
+                oldest: seen,
+                growth_per_min: None,
+            });
+            peer.counts.bump(row.state);
+            match seen.keepalive(row) {
+                Some(Keepalive::On) => peer.with_keepalive += 1,
+                Some(Keepalive::Off) => peer.no_keepalive += 1,
+                Some(Keepalive::Unknown) => peer.unknown_keepalive += 1,
+                None => {}
+            }
+            peer.recv_q += u64::from(row.recv_q);
+            peer.send_q += u64::from(row.send_q);
+        }
+    }
+    Snapshot {
+        generation: 1,
+        elapsed: None,
+        observed: Duration::ZERO,
+        track: vec![seen; rows.len()],
+        states,
+        state_delta: None,
+        history: History { states: [states.all].into() },
+        peers: peers.into_values().collect(),
+        listeners,
+        ports: PortUse::default(),
+        churn: None::<Churn>,
+        rates: Vec::new(),
+        counters_reset: false,
+        limits: Vec::new(),
+        sample,
+    }
+}
+
+/// The machine of the hand-made worlds.
+#[must_use]
+pub fn host() -> Host {
+    Host {
+        hostname: ForeignText::from("web-07"),
+        kernel: ForeignText::from("6.18.44"),
+        privileges: Privileges::default(),
+        page_size: 4096,
+        memory_bytes: 8 << 30,
+    }
+}
+
+/// A world of these namespaces.
+#[must_use]
+pub fn world(snapshots: Vec<Snapshot>) -> World {
+    World { generation: 1, host: Arc::new(host()), snapshots: snapshots.into_iter().map(Arc::new).collect() }
+}
+
+/// A world of one namespace with these sockets.
+#[must_use]
+pub fn world_of(rows: Vec<SocketRow>) -> World {
+    world(vec![snapshot(sample(rows))])
+}
