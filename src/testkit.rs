@@ -167,6 +167,7 @@ pub fn snapshot(sample: Sample) -> Snapshot {
         rates: Vec::new(),
         counters_reset: false,
         limits: Vec::new(),
+        limits_missing: Vec::new(),
         sample,
     }
 }
