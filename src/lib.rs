@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod engine;
 pub mod model;
 pub mod query;
+pub mod source;
 pub mod sys;
 #[doc(hidden)]
 pub mod testkit;

@@ -187,7 +187,12 @@ pub fn host() -> Host {
 /// A world of these namespaces.
 #[must_use]
 pub fn world(snapshots: Vec<Snapshot>) -> World {
-    World { generation: 1, host: Arc::new(host()), snapshots: snapshots.into_iter().map(Arc::new).collect() }
+    World {
+        generation: 1,
+        host: Arc::new(host()),
+        snapshots: snapshots.into_iter().map(Arc::new).collect(),
+        own_cpu: None,
+    }
 }
 
 /// A world of one namespace with these sockets.

@@ -3,13 +3,23 @@
 //! [`Analyzer::derive`] turns a [`Sample`] into a [`Snapshot`]; everything that a screen, a report or a rule
 //! counts is counted here, in one pass over the rows, and never while drawing.
 
+mod derive;
+mod growth;
+mod join;
 mod limits;
+mod listeners;
+mod peers;
+mod ports;
 mod rates;
 mod snapshot;
 
+pub use derive::Analyzer;
 pub use limits::{Limits, limits};
 pub use rates::{Rates, interface_counter, rates};
 pub use snapshot::{
     Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,
     PeerAgg, PortUse, Snapshot, StateSummary, Track, World,
 };
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,19 @@ impl Track {
         Self(bits)
     }
 
+    /// Later than any socket.
+    pub const NEWEST: Self = Self(Self::TIME);
+
+    /// The same memory after another look at the socket.
+    #[must_use]
+    #[inline]
+    pub const fn after_seeing(self, row: &SocketRow) -> Self {
+        match row.keepalive_seen() {
+            KeepaliveSeen::Armed { .. } => Self(self.0 | Self::ARMED),
+            _ => self,
+        }
+    }
+
     /// When the socket was first seen in its present state, tenths of a second after the first sample.
     #[must_use]
     pub const fn since_ds(self) -> u32 {
@@ -81,6 +94,8 @@ pub struct StateSummary {
     pub v4: StateCounts,
     /// `AF_INET6` sockets, those that carry IPv4 included.
     pub v6: StateCounts,
+    /// Mini-sockets that count against `tcp_max_tw_buckets`: `TIME_WAIT` and orphaned `FIN_WAIT2`.
+    pub time_wait_buckets: u32,
 }
 
 /// Sockets that came and went between two samples, by cookie.
@@ -106,6 +121,14 @@ pub struct History {
 impl History {
     /// How many samples are remembered.
     pub const LEN: usize = 120;
+
+    /// Adds the newest counts and forgets the oldest.
+    pub fn push(&mut self, counts: StateCounts) {
+        if self.states.len() == Self::LEN {
+            self.states.pop_front();
+        }
+        self.states.push_back(counts);
+    }
 
     /// The past counts of one state, oldest first.
     #[must_use]
@@ -393,4 +416,6 @@ pub struct World {
     pub host: Arc<Host>,
     /// One snapshot per namespace, never empty; the first is the one that was asked for.
     pub snapshots: Vec<Arc<Snapshot>>,
+    /// Processor time that this program used since the previous look, as a part of one core; `None` at the first.
+    pub own_cpu: Option<f32>,
 }

@@ -1,3 +1,6 @@
 //! Threads, mailboxes, cadence: gives each job its thread and never decides what anything means.
 
+mod collect;
 pub mod mailbox;
+
+pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};

@@ -110,6 +110,9 @@ impl TcpState {
 pub struct StateCounts([u32; 14]);
 
 impl StateCounts {
+    /// Nothing counted.
+    pub const ZERO: Self = Self([0; 14]);
+
     /// The sum over all states.
     #[must_use]
     pub fn total(&self) -> u32 {

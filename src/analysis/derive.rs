@@ -1,0 +1,170 @@
+//! From a sample and the one before it to a snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::growth::Baseline;
+use super::join::{Gone, Joined, join};
+use super::limits::limits;
+use super::listeners::ListenerIndex;
+use super::peers::PeerCounter;
+use super::ports::PortCounter;
+use super::rates::rates;
+use super::{Churn, History, PeerAgg, Snapshot, StateSummary, Track};
+use crate::model::{Ip, RowFlags, Sample, TableSource, Taken, TcpState, TimerKind};
+
+/// How growth of a peer is measured.
+const PEER_GROWTH_PERIOD: Duration = Duration::from_secs(30);
+
+/// At most this many sockets that went away are remembered for one more look.
+const LIMBO_MAX: usize = 65_536;
+
+/// Turns the samples of one namespace into snapshots, one after the other. Keeps the previous snapshot, and maps that
+/// are reused so that a look allocates little.
+#[derive(Debug)]
+pub struct Analyzer {
+    first: Option<Taken>,
+    previous: Option<Arc<Snapshot>>,
+    limbo: Vec<Gone>,
+    peers: PeerCounter,
+    listeners: ListenerIndex,
+    ports: PortCounter,
+    peer_growth: Baseline<Ip>,
+    history: History,
+}
+
+impl Default for Analyzer {
+    fn default() -> Self {
+        Self {
+            first: None,
+            previous: None,
+            limbo: Vec::new(),
+            peers: PeerCounter::default(),
+            listeners: ListenerIndex::default(),
+            ports: PortCounter::default(),
+            peer_growth: Baseline::new(PEER_GROWTH_PERIOD),
+            history: History::default(),
+        }
+    }
+}
+
+impl Analyzer {
+    /// Derives the snapshot of the next sample. Samples of another namespace, or of a time before the previous one, need an
+    /// analyzer of their own.
+    pub fn derive(&mut self, sample: Sample) -> Arc<Snapshot> {
+        let first = *self.first.get_or_insert(sample.taken);
+        let observed = sample.taken.mono.saturating_sub(first.mono);
+        let previous = self.previous.take();
+        let elapsed = previous.as_ref().map(|p| sample.taken.mono.saturating_sub(p.sample.taken.mono));
+
+        let mut track = Vec::new();
+        let joined = self.remember(previous.as_deref(), &sample, observed, &mut track);
+        let churn = joined.as_ref().zip(elapsed).map(|(j, dt)| churn(j, dt));
+        self.limbo = joined.map(|j| j.gone).unwrap_or_default();
+        self.limbo.truncate(LIMBO_MAX);
+
+        let earlier = previous.as_ref().map_or(&[][..], |p| &p.listeners);
+        self.listeners.load(&sample.table.rows, &sample.listener_drops, earlier);
+        self.ports.begin(&sample.facts.sysctls);
+        let states = self.count(&sample, &mut track);
+
+        let mut peers = self.peers.finish();
+        self.grow(&mut peers, observed);
+        let listeners = self.listeners.finish();
+        let ports = self.ports.finish(observed);
+        let limits =
+            limits(&sample.facts, &ports, &listeners, states.time_wait_buckets, sample.completeness.source);
+        let rates = previous
+            .as_ref()
+            .zip(elapsed)
+            .map(|(p, dt)| rates(&p.sample.facts, &sample.facts, dt))
+            .unwrap_or_default();
+
+        self.history.push(states.all);
+        let state_delta = previous
+            .as_ref()
+            .map(|p| TcpState::ALL.map(|s| i64::from(states.all[s]) - i64::from(p.states.all[s])));
+        let snapshot = Arc::new(Snapshot {
+            generation: previous.as_ref().map_or(1, |p| p.generation + 1),
+            sample,
+            elapsed,
+            observed,
+            track,
+            states,
+            state_delta,
+            history: self.history.clone(),
+            peers,
+            listeners,
+            ports,
+            churn,
+            rates: rates.moved,
+            counters_reset: rates.reset,
+            limits: limits.known,
+            limits_missing: limits.missing,
+        });
+        self.previous = Some(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    /// Fills `track` for every row; what came and went, where cookies tell.
+    fn remember(
+        &mut self,
+        previous: Option<&Snapshot>,
+        sample: &Sample,
+        observed: Duration,
+        track: &mut Vec<Track>,
+    ) -> Option<Joined> {
+        let rows = &sample.table.rows;
+        let now_ds = u32::try_from(observed.as_millis() / 100).unwrap_or(u32::MAX);
+        let has_cookies = sample.completeness.source != TableSource::Procfs;
+        match previous {
+            Some(p) if has_cookies && p.sample.completeness.source != TableSource::Procfs => {
+                Some(join(&p.sample.table.rows, &p.track, &self.limbo, rows, now_ds, track))
+            }
+            // At the first look, or without cookies, nothing is known of any socket's past.
+            _ => {
+                track.resize(rows.len(), Track::new(now_ds, true, false));
+                None
+            }
+        }
+    }
+
+    /// The one pass over the rows.
+    fn count(&mut self, sample: &Sample, track: &mut [Track]) -> StateSummary {
+        let mut states = StateSummary::default();
+        for (row, track) in sample.table.rows.iter().zip(track) {
+            if row.flags.has(RowFlags::V6) {
+                states.v6.bump(row.state);
+            } else {
+                states.v4.bump(row.state);
+            }
+            if row.timer() == TimerKind::TimeWait {
+                states.time_wait_buckets += 1;
+            }
+            *track = track.after_seeing(row);
+            self.ports.count(row, &self.listeners);
+            if row.state.has_peer() {
+                let keepalive = track.keepalive(row);
+                self.peers.count(row, *track, keepalive);
+                self.listeners.count(row, keepalive);
+            }
+        }
+        states.all = states.v4;
+        states.all += states.v6;
+        states
+    }
+
+    fn grow(&mut self, peers: &mut [PeerAgg], observed: Duration) {
+        for p in peers.iter_mut() {
+            p.growth_per_min =
+                self.peer_growth.growth_per_s(&p.addr, p.counts.total(), observed).map(|g| g * 60.0);
+        }
+        self.peer_growth.renew(observed, peers.iter().map(|p| (p.addr, p.counts.total())));
+    }
+}
+
+fn churn(joined: &Joined, elapsed: Duration) -> Churn {
+    let gone = u32::try_from(joined.gone.len()).unwrap_or(u32::MAX);
+    let per_s = |n: u32| if elapsed.is_zero() { 0.0 } else { f64::from(n) / elapsed.as_secs_f64() };
+    Churn { new: joined.new, gone, new_per_s: per_s(joined.new), gone_per_s: per_s(gone) }
+}

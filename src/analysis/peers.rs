@@ -1,0 +1,79 @@
+//! Connections by peer address.
+
+use super::growth::{PeerMap, peer_map};
+use super::{PeerAgg, Track};
+use crate::model::{Ip, Keepalive, SocketRow, StateCounts};
+
+impl PeerAgg {
+    /// An empty aggregate of an address.
+    #[must_use]
+    pub const fn new(addr: Ip) -> Self {
+        Self {
+            addr,
+            counts: StateCounts::ZERO,
+            no_keepalive: 0,
+            with_keepalive: 0,
+            unknown_keepalive: 0,
+            recv_q: 0,
+            send_q: 0,
+            oldest: Track::NEWEST,
+            growth_per_min: None,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, row: &SocketRow, track: Track, keepalive: Option<Keepalive>) {
+        self.counts.bump(row.state);
+        match keepalive {
+            Some(Keepalive::Off) => self.no_keepalive += 1,
+            Some(Keepalive::On) => self.with_keepalive += 1,
+            Some(Keepalive::Unknown) => self.unknown_keepalive += 1,
+            None => {}
+        }
+        self.recv_q += u64::from(row.recv_q);
+        self.send_q += u64::from(row.send_q);
+        if track.since_ds() < self.oldest.since_ds() {
+            self.oldest = track;
+        }
+    }
+}
+
+/// Counts connections by peer, reusing its maps from look to look.
+#[derive(Debug)]
+pub struct PeerCounter {
+    v4: PeerMap<u32, u32>,
+    v6: PeerMap<Ip, u32>,
+    peers: Vec<PeerAgg>,
+}
+
+impl Default for PeerCounter {
+    fn default() -> Self {
+        Self { v4: peer_map(), v6: peer_map(), peers: Vec::new() }
+    }
+}
+
+impl PeerCounter {
+    /// Counts one connection.
+    #[inline]
+    pub fn count(&mut self, row: &SocketRow, track: Track, keepalive: Option<Keepalive>) {
+        let next = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        // IPv4 in a map of its own: a 4-byte key hashes and compares several times faster than a 16-byte one.
+        let at = match row.peer.v4_bits() {
+            Some(bits) => *self.v4.entry(bits).or_insert(next),
+            None => *self.v6.entry(row.peer).or_insert(next),
+        };
+        if at == next {
+            self.peers.push(PeerAgg::new(row.peer));
+        }
+        if let Some(peer) = self.peers.get_mut(at as usize) {
+            peer.add(row, track, keepalive);
+        }
+    }
+
+    /// The peers that were counted; the counter is empty again.
+    pub fn finish(&mut self) -> Vec<PeerAgg> {
+        self.v4.clear();
+        self.v6.clear();
+        std::mem::take(&mut self.peers)
+    }
+}

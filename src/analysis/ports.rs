@@ -1,0 +1,174 @@
+//! Ephemeral ports: who uses how many towards whom, and how many there are.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::growth::{Baseline, PeerMap, peer_map};
+use super::listeners::ListenerIndex;
+use super::{Destination, PortUse};
+use crate::model::{Endpoint, Ip, SocketRow, Sysctls, TcpState};
+
+/// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`), milliseconds.
+const TIME_WAIT_MS: u32 = 60_000;
+
+/// How growth towards a destination is measured.
+const GROWTH_PERIOD: Duration = Duration::from_secs(5);
+
+type Key = (Ip, Endpoint);
+
+/// Which `TIME_WAIT` ports the kernel gives away again (`tcp_twsk_unique` in `net/ipv4/tcp_ipv4.c`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Reuse {
+    everywhere: bool,
+    on_loopback: bool,
+    after_ms: u32,
+}
+
+impl Reuse {
+    fn of(sysctls: &Sysctls) -> Self {
+        let timestamps = sysctls.number("net.ipv4.tcp_timestamps").unwrap_or(1) != 0;
+        let mode = if timestamps { sysctls.number("net.ipv4.tcp_tw_reuse").unwrap_or(0) } else { 0 };
+        let delay = sysctls.number("net.ipv4.tcp_tw_reuse_delay").and_then(|d| u32::try_from(d).ok());
+        Self {
+            everywhere: mode == 1,
+            on_loopback: mode >= 1,
+            // Without the sysctl (before Linux 6.14) the delay is a second.
+            after_ms: delay.unwrap_or(1000),
+        }
+    }
+
+    fn frees(self, row: &SocketRow) -> bool {
+        let allowed =
+            self.everywhere || (self.on_loopback && (row.local.is_loopback() || row.peer.is_loopback()));
+        allowed && TIME_WAIT_MS.saturating_sub(row.expires_ms) > self.after_ms
+    }
+}
+
+/// Counts ports by destination, reusing its maps from look to look.
+#[derive(Debug)]
+pub struct PortCounter {
+    v4: PeerMap<u128, u32>,
+    v6: PeerMap<Key, u32>,
+    destinations: Vec<Destination>,
+    range: Option<RangeInclusive<u16>>,
+    reserved: Vec<RangeInclusive<u16>>,
+    reuse: Reuse,
+    /// Ports of the range that a listener or an unconnected bind holds.
+    occupied: Vec<u16>,
+    growth: Baseline<Key>,
+}
+
+impl Default for PortCounter {
+    fn default() -> Self {
+        Self {
+            v4: peer_map(),
+            v6: peer_map(),
+            destinations: Vec::new(),
+            range: None,
+            reserved: Vec::new(),
+            reuse: Reuse { everywhere: false, on_loopback: false, after_ms: 0 },
+            occupied: Vec::new(),
+            growth: Baseline::new(GROWTH_PERIOD),
+        }
+    }
+}
+
+impl PortCounter {
+    /// Prepares for a look under these sysctls.
+    pub fn begin(&mut self, sysctls: &Sysctls) {
+        self.range = sysctls.port_range();
+        self.reserved = sysctls.reserved_ports();
+        self.reuse = Reuse::of(sysctls);
+        self.occupied.clear();
+    }
+
+    /// Counts one socket.
+    #[inline]
+    pub fn count(&mut self, row: &SocketRow, listeners: &ListenerIndex) {
+        let in_range = self.range.as_ref().is_some_and(|r| r.contains(&row.local_port));
+        if !in_range {
+            return;
+        }
+        if !row.state.has_peer() {
+            self.occupied.push(row.local_port);
+            return;
+        }
+        // The far side of a connection that came in.
+        if listeners.has_port(row.local_port) {
+            return;
+        }
+        let next = u32::try_from(self.destinations.len()).unwrap_or(u32::MAX);
+        let at = match (row.local.v4_bits(), row.peer.v4_bits()) {
+            (Some(local), Some(peer)) => {
+                let key = u128::from(local) << 48 | u128::from(peer) << 16 | u128::from(row.peer_port);
+                *self.v4.entry(key).or_insert(next)
+            }
+            _ => *self.v6.entry((row.local, row.peer_endpoint())).or_insert(next),
+        };
+        if at == next {
+            self.destinations.push(Destination {
+                local: row.local,
+                peer: row.peer_endpoint(),
+                used: 0,
+                time_wait: 0,
+                reusable: 0,
+                growth_per_s: None,
+            });
+        }
+        let Some(d) = self.destinations.get_mut(at as usize) else { return };
+        d.used += 1;
+        if row.state == TcpState::TimeWait {
+            d.time_wait += 1;
+            if self.reuse.frees(row) {
+                d.reusable += 1;
+            }
+        }
+    }
+
+    /// The use of the ports; the counter is empty again. `now` is the time since the first sample.
+    pub fn finish(&mut self, now: Duration) -> PortUse {
+        self.v4.clear();
+        self.v6.clear();
+        let mut destinations = std::mem::take(&mut self.destinations);
+        let destination_count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
+        self.occupied.sort_unstable();
+        self.occupied.dedup();
+        let (reserved, occupied) = self.taken_out();
+        let size = self.range.as_ref().map_or(0, |r| u32::from(*r.end()) - u32::from(*r.start()) + 1);
+        // Fullest first; ties by address, so that the order does not change from look to look.
+        let order = |d: &Destination| (std::cmp::Reverse(d.used), d.peer, d.local);
+        if destinations.len() > PortUse::KEEP {
+            destinations.select_nth_unstable_by_key(PortUse::KEEP, order);
+            destinations.truncate(PortUse::KEEP);
+        }
+        destinations.sort_unstable_by_key(order);
+        for d in &mut destinations {
+            d.growth_per_s = self.growth.growth_per_s(&(d.local, d.peer), d.used, now);
+        }
+        self.growth.renew(now, destinations.iter().map(|d| ((d.local, d.peer), d.used)));
+        PortUse {
+            range: self.range.clone(),
+            reserved,
+            occupied,
+            usable: size.saturating_sub(reserved + occupied),
+            destinations,
+            destination_count,
+        }
+    }
+
+    /// How many ports of the range are reserved, and how many of the others are occupied.
+    fn taken_out(&self) -> (u32, u32) {
+        let Some(range) = &self.range else { return (0, 0) };
+        let reserved: u32 = self
+            .reserved
+            .iter()
+            .map(|r| {
+                let (low, high) = ((*r.start()).max(*range.start()), (*r.end()).min(*range.end()));
+                if low <= high { u32::from(high) - u32::from(low) + 1 } else { 0 }
+            })
+            .sum();
+        let free = |port: &&u16| !self.reserved.iter().any(|r| r.contains(*port));
+        let occupied = self.occupied.iter().filter(free).count();
+        (reserved, u32::try_from(occupied).unwrap_or(u32::MAX))
+    }
+}

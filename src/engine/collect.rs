@@ -1,0 +1,209 @@
+//! The thread that looks at the kernel, derives, and hands the result on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::mailbox::{Bell, Mailbox};
+use crate::analysis::{Analyzer, World};
+use crate::model::{Host, Origin, Sample, SocketDetail, SocketRow};
+use crate::source::{Source, SourceError};
+
+/// A look, or why there is none, in one line.
+pub type Look = Result<Arc<World>, String>;
+
+/// The answer about one socket, with the cookie that was asked for; `None` inside when the socket is gone.
+pub type Detailed = (u64, Option<SocketDetail>);
+
+/// Shortest and longest time between looks.
+pub const INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
+
+/// What the collecting thread and its owner share.
+struct Shared {
+    interval_ms: AtomicU64,
+    stop: AtomicBool,
+    bell: Arc<Bell>,
+    questions: Mailbox<(SocketRow, Origin)>,
+    looks: Arc<Mailbox<Look>>,
+    details: Arc<Mailbox<Detailed>>,
+}
+
+/// The collecting thread. It ends when this is dropped.
+pub struct Collector {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Derives worlds from a source, one namespace an analyzer. The same code serves a live screen and a single report.
+pub struct Looker<S> {
+    source: S,
+    host: Arc<Host>,
+    analyzers: Vec<(u64, Analyzer)>,
+    generation: u64,
+    cpu: Option<(Duration, Instant)>,
+}
+
+impl<S: Source> Looker<S> {
+    /// A looker on a source.
+    pub fn new(source: S) -> Self {
+        let host = Arc::new(source.host().clone());
+        Self { source, host, analyzers: Vec::new(), generation: 0, cpu: None }
+    }
+
+    /// Takes a sample of every namespace and derives.
+    ///
+    /// # Errors
+    /// What the source says when nothing could be read.
+    pub fn look(&mut self) -> Result<Arc<World>, SourceError> {
+        let samples = self.source.look()?;
+        self.generation += 1;
+        let snapshots = samples.into_iter().map(|s| self.analyzer(&s).derive(s)).collect();
+        Ok(Arc::new(World {
+            generation: self.generation,
+            host: Arc::clone(&self.host),
+            snapshots,
+            own_cpu: self.own_cpu(),
+        }))
+    }
+
+    /// Everything that is known about one socket now.
+    pub fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
+        self.source.detail(row, origin)
+    }
+
+    fn analyzer(&mut self, sample: &Sample) -> &mut Analyzer {
+        let id = sample.netns.inode;
+        let at = self.analyzers.iter().position(|(n, _)| *n == id).unwrap_or_else(|| {
+            self.analyzers.push((id, Analyzer::default()));
+            self.analyzers.len() - 1
+        });
+        &mut self.analyzers[at].1
+    }
+
+    fn own_cpu(&mut self) -> Option<f32> {
+        let used = clock_gettime(ClockId::ProcessCPUTime);
+        let used = Duration::new(u64::try_from(used.tv_sec).ok()?, u32::try_from(used.tv_nsec).ok()?);
+        let (was, at) = self.cpu.replace((used, Instant::now()))?;
+        Some(used.saturating_sub(was).as_secs_f32() / at.elapsed().as_secs_f32().max(f32::EPSILON))
+    }
+}
+
+impl Collector {
+    /// Starts looking every `interval`. `open` runs on the new thread, because a netlink socket belongs to the network
+    /// namespace of the thread that opens it.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn start<S: Source + 'static>(
+        open: impl FnOnce() -> S + Send + 'static,
+        interval: Duration,
+        looks: Arc<Mailbox<Look>>,
+        details: Arc<Mailbox<Detailed>>,
+    ) -> std::io::Result<Self> {
+        let bell = Arc::new(Bell::default());
+        let shared = Arc::new(Shared {
+            interval_ms: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            questions: Mailbox::with_bell(Arc::clone(&bell)),
+            bell,
+            looks,
+            details,
+        });
+        let ours = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("collect".into()).spawn(move || run(open(), &ours))?;
+        let collector = Self { shared, thread: Some(thread) };
+        collector.set_interval(interval);
+        Ok(collector)
+    }
+
+    /// Changes the time between looks, within [`INTERVALS`].
+    pub fn set_interval(&self, interval: Duration) {
+        let ms = interval.clamp(*INTERVALS.start(), *INTERVALS.end()).as_millis();
+        self.shared.interval_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.shared.bell.ring();
+    }
+
+    /// Asks for everything about one socket; the answer comes into the mailbox of details. A newer question replaces one
+    /// that was not answered yet.
+    pub fn ask(&self, row: SocketRow, origin: Origin) {
+        self.shared.questions.post((row, origin));
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.bell.ring();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has closed its mailboxes, which is how its end was told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Closes the mailboxes when the thread ends, however it ends, so that nobody waits for ever.
+struct Closing<'a>(&'a Shared);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.looks.close();
+        self.0.details.close();
+    }
+}
+
+fn run<S: Source>(source: S, shared: &Shared) {
+    let _closing = Closing(shared);
+    let mut looker = Looker::new(source);
+    while !shared.stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let look = looker.look().map_err(|e| e.to_string());
+        // The old table is given back before the next one is built.
+        drop(shared.looks.post(look));
+        let took = begun.elapsed();
+        loop {
+            if let Some((row, origin)) = shared.questions.take() {
+                drop(shared.details.post((row.cookie(), looker.detail(&row, origin))));
+            }
+            let interval = Duration::from_millis(shared.interval_ms.load(Ordering::Relaxed));
+            // Never more than half of a core, however large the table.
+            let next = begun + interval.max(took * 2);
+            if shared.stop.load(Ordering::Relaxed) || Instant::now() >= next {
+                break;
+            }
+            shared.bell.wait_until(Some(next));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Live, LiveOptions};
+
+    #[test]
+    fn looks_come_until_the_collector_is_dropped_and_details_in_between() {
+        let (looks, details) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = || Live::open(LiveOptions::default());
+        let collector =
+            Collector::start(open, Duration::from_millis(100), Arc::clone(&looks), Arc::clone(&details))
+                .unwrap();
+        let first = looks.wait().unwrap().unwrap();
+        let second = looks.wait().unwrap().unwrap();
+        assert_eq!((first.generation, second.generation), (1, 2));
+        assert!(second.own_cpu.is_some());
+        let table = &second.snapshots[0].sample.table;
+        let row = table.rows.iter().find(|r| r.local_port == port && r.peer_port == 0).unwrap();
+        collector.ask(*row, table.origin(row));
+        let (cookie, detail) = details.wait().unwrap();
+        assert_eq!(cookie, row.cookie());
+        assert_eq!(detail.unwrap().row.local_port, port);
+        drop(collector);
+        while looks.wait().is_some() {}
+    }
+}

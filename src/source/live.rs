@@ -1,0 +1,112 @@
+//! This machine, now.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::net::{AddressFamily, SocketAddrV4, SocketType};
+
+use super::dump::{Dumped, Dumper};
+use super::{Source, SourceError, Wanted};
+use crate::model::{Host, Netns, Origin, Sample, SocketDetail, SocketRow, Taken};
+use crate::sys::FactsReader;
+use crate::sys::diag::DiagSocket;
+use crate::sys::{current_netns, read_host};
+use crate::wire::inet_diag::decode_detail;
+use crate::wire::request::{Dump, Extensions, Families, exact};
+
+/// How often the sysctls are read again: they are many files and change when a person changes them.
+const SYSCTL_EVERY: Duration = Duration::from_secs(10);
+
+/// What to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LiveOptions {
+    /// Address families.
+    pub wanted: Wanted,
+}
+
+/// The socket tables of the network namespace of the thread that made it.
+pub struct Live {
+    host: Host,
+    netns: Netns,
+    /// The dumper, or why there is none.
+    dumper: Result<Dumper, String>,
+    facts: FactsReader,
+    started: Instant,
+}
+
+impl Live {
+    /// Opens the socket and learns what this kernel can show.
+    #[must_use]
+    pub fn open(options: LiveOptions) -> Self {
+        let dumper = DiagSocket::open()
+            .map(|mut socket| {
+                let sees_bound = sees_bound_sockets(&mut socket);
+                Dumper::new(socket, options.wanted, sees_bound)
+            })
+            .map_err(|e| format!("opening a NETLINK_SOCK_DIAG socket: {e}"));
+        Self {
+            host: read_host(),
+            netns: current_netns(),
+            dumper,
+            facts: FactsReader::new(SYSCTL_EVERY),
+            started: Instant::now(),
+        }
+    }
+
+    /// The table through `sock_diag`; the reason if that does not work at all.
+    fn by_sock_diag(&mut self) -> Result<Dumped, String> {
+        let dumper = self.dumper.as_mut().map_err(|why| why.clone())?;
+        dumper.dump().map_err(|e| {
+            let error = std::io::Error::from_raw_os_error(e.errno());
+            // ENOENT: the tcp_diag module is not there and cannot be loaded (sock_load_diag_module).
+            format!("asking sock_diag for TCP: {error}")
+        })
+    }
+
+    fn table(&mut self) -> Result<Dumped, SourceError> {
+        self.by_sock_diag().map_err(SourceError::NoTable)
+    }
+}
+
+impl Source for Live {
+    fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn look(&mut self) -> Result<Vec<Sample>, SourceError> {
+        let taken = Taken {
+            wall: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            mono: self.started.elapsed(),
+        };
+        let Dumped { table, listener_drops, completeness } = self.table()?;
+        let dump_time = self.started.elapsed().saturating_sub(taken.mono);
+        let facts = self.facts.read(taken.mono);
+        Ok(vec![Sample {
+            netns: self.netns.clone(),
+            taken,
+            dump_time,
+            table,
+            listener_drops,
+            completeness,
+            facts,
+        }])
+    }
+
+    fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
+        let socket = self.dumper.as_mut().ok()?.socket();
+        socket.ask(|seq| exact(row, origin.ifindex, seq), decode_detail).ok().flatten()
+    }
+}
+
+/// Whether this kernel lists bound, unconnected sockets when asked with bit 13 (Linux 6.8): binds one, asks for it.
+fn sees_bound_sockets(socket: &mut DiagSocket) -> bool {
+    let probe = || -> rustix::io::Result<(rustix::fd::OwnedFd, u16)> {
+        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::net::bind(&fd, &SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+        let local = SocketAddrV4::try_from(rustix::net::getsockname(&fd)?)?;
+        Ok((fd, local.port()))
+    };
+    let Ok((_held, local_port)) = probe() else { return false };
+    let dump = Dump { families: Families::V4, states: 1 << 13, extensions: Extensions::NONE, local_port };
+    let mut seen = false;
+    socket.dump(|seq| dump.message(seq), |_| seen = true).is_ok() && seen
+}
