@@ -9,6 +9,7 @@
 
 pub mod analysis;
 pub mod engine;
+pub mod lab;
 pub mod model;
 pub mod query;
 pub mod source;

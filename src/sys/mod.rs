@@ -2,8 +2,11 @@
 
 pub mod diag;
 mod host;
+pub mod netns;
 mod proc_facts;
 mod proc_file;
+pub mod rtnl;
+pub mod sockopt;
 
 pub use host::{current_netns, read_host};
 pub use proc_facts::{FactsReader, read_facts};

@@ -1,0 +1,45 @@
+//! TCP and IP socket options that the standard library and rustix do not set.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libc::{c_int, socklen_t};
+
+/// An option with an `int` for its value, tcp(7), ip(7) and socket(7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntOption {
+    /// `TCP_LINGER2`: life of an orphan in `FIN_WAIT2`, seconds; at most 120, below 0 none.
+    Linger2,
+    /// `TCP_DEFER_ACCEPT`: wait for data before a connection counts as made, seconds.
+    DeferAccept,
+    /// `IP_BIND_ADDRESS_NO_PORT`: a bind to port 0 leaves the choice of the port to connect.
+    BindAddressNoPort,
+    /// `SO_MARK`: the firewall mark; needs `CAP_NET_ADMIN` or `CAP_NET_RAW`.
+    Mark,
+}
+
+impl IntOption {
+    const fn name(self) -> (c_int, c_int) {
+        match self {
+            Self::Linger2 => (libc::IPPROTO_TCP, libc::TCP_LINGER2),
+            Self::DeferAccept => (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+            Self::BindAddressNoPort => (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
+            Self::Mark => (libc::SOL_SOCKET, libc::SO_MARK),
+        }
+    }
+
+    /// Sets the option.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    #[expect(unsafe_code, reason = "no crate in use sets these options")]
+    pub fn set(self, socket: impl AsFd, value: i32) -> io::Result<()> {
+        let (level, name) = self.name();
+        let fd = socket.as_fd().as_raw_fd();
+        #[expect(clippy::cast_possible_truncation, reason = "4")]
+        let len = size_of::<c_int>() as socklen_t;
+        // SAFETY: the descriptor is borrowed for the call, and the kernel reads `len` bytes of `value`.
+        let done = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
