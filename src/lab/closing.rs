@@ -73,7 +73,7 @@ impl Lab {
         drop(near);
         self.near().wait_for(ends.0, ends.1, TcpState::FinWait2)?;
         drop(far);
-        Specimen::without_owner("time_wait", TcpState::TimeWait, ends, vec![]).settled(self)
+        Specimen::without_owner("time_wait", TcpState::TimeWait, ends, vec![])?.settled(self)
     }
 
     /// The peer closed; the program read the end of the stream and keeps the socket.
@@ -83,7 +83,7 @@ impl Lab {
     pub fn close_wait_read(&mut self) -> Result<Specimen> {
         let mut call = self.plain_call()?;
         call.far.shutdown(Shutdown::Write).doing(SHUTDOWN)?;
-        call.near.read(&mut [0; 1]).doing("reading to the end")?;
+        call.near.read_to_end(&mut Vec::new()).doing("reading to the end")?;
         call.into_held(self, "close_wait_read", TcpState::CloseWait)
     }
 
@@ -115,7 +115,7 @@ impl Lab {
     pub fn last_ack(&mut self) -> Result<Specimen> {
         let mut call = self.plain_call()?;
         call.far.shutdown(Shutdown::Write).doing(SHUTDOWN)?;
-        call.near.read(&mut [0; 1]).doing("reading to the end")?;
+        call.near.read_to_end(&mut Vec::new()).doing("reading to the end")?;
         self.cut(call.far_addr)?;
         call.into_closed(self, "last_ack", TcpState::LastAck)
     }

@@ -51,9 +51,8 @@ impl Lab {
         call.near.set_nonblocking(true).doing("sending")?;
         // Bounded by the send buffer.
         let full = loop {
-            match call.near.write(&[0; 4096]) {
-                Ok(_) => {}
-                Err(e) => break e,
+            if let Err(e) = call.near.write_all(&[0; 4096]) {
+                break e;
             }
         };
         if full.kind() != io::ErrorKind::WouldBlock {

@@ -6,7 +6,8 @@
 //! drops would. [`Specimen`]s are connections brought into a state by the faults that cause it in life.
 //!
 //! Everything ends with the values that hold it: namespaces, interfaces and sockets have no other owner than this
-//! process, so a panic or Ctrl-C leaves nothing behind either. Every wait has a deadline.
+//! process, so a panic or Ctrl-C leaves nothing behind either. Only the orphans among the specimens live on in
+//! their nameless namespace until the kernel gives up on their FIN, two minutes at most. Every wait has a deadline.
 
 mod closing;
 mod host;
@@ -22,14 +23,14 @@ use std::time::Duration;
 
 pub use host::{Host, ProcRow};
 pub use sockets::{Opt, accept, bind, connect, listen, start_connect};
-pub use specimen::Specimen;
+pub use specimen::{MAKERS, Maker, Specimen};
 
 use crate::sys::rtnl::{Mac, VethEnd};
 
 /// How long anything in a lab may take to come about.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The near host's addresses on the cable.
+/// The near host's IPv4 address on the cable.
 pub const NEAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The near host's IPv6 address on the cable.
 pub const NEAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);

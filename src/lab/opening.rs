@@ -92,7 +92,7 @@ impl Lab {
             .doing(CONNECTING)?;
         let ends = (service, caller.local_addr().doing(CONNECTING)?);
         let kept = vec![listener.into(), caller.into()];
-        Specimen::without_owner("syn_recv", TcpState::SynRecv, ends, kept).settled(self)
+        Specimen::without_owner("syn_recv", TcpState::SynRecv, ends, kept)?.settled(self)
     }
 
     /// Open, idle, no keepalive.
@@ -157,7 +157,7 @@ impl Lab {
         let caller = self.call_in(far, service)?;
         let ends = (service, caller.local_addr().doing(CONNECTING)?);
         let kept = vec![listener.into(), caller.into()];
-        Specimen::without_owner("unaccepted", TcpState::Established, ends, kept).settled(self)
+        Specimen::without_owner("unaccepted", TcpState::Established, ends, kept)?.settled(self)
     }
 
     /// The same, and the caller has hung up meanwhile.
@@ -170,7 +170,7 @@ impl Lab {
         let caller = self.call_in(far, service)?;
         let ends = (service, caller.local_addr().doing(CONNECTING)?);
         drop(caller);
-        Specimen::without_owner("unaccepted_close_wait", TcpState::CloseWait, ends, vec![listener.into()])
+        Specimen::without_owner("unaccepted_close_wait", TcpState::CloseWait, ends, vec![listener.into()])?
             .settled(self)
     }
 

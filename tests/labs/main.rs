@@ -1,0 +1,9 @@
+//! The real kernel, in network namespaces that the tests make for themselves.
+//!
+//! Where no namespace can be made a test says SKIPPED and why; with `TCPTOP_LABS=require` that is a failure.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
+
+mod cleanup;
+mod harness;
+mod ss;
+mod states;
