@@ -21,7 +21,7 @@ pub enum TableSource {
     SockDiagLegacy,
     /// Two `SOCK_DIAG_BY_FAMILY` dumps.
     SockDiag,
-    /// `/proc/net/tcp` and `tcp6`: no cookies, cgroups, exact timers or drop counts.
+    /// `/proc/net/tcp` and `tcp6`: no cookies, backlogs, drop counts, cgroups or `tcp_info`.
     Procfs,
 }
 
@@ -55,7 +55,7 @@ pub enum Gap {
     Lost,
     /// Messages or rows that make no sense were skipped.
     Malformed(u32),
-    /// Sockets that are bound and not connected cannot be seen (before Linux 6.8).
+    /// Sockets that are bound and not connected cannot be seen (before Linux 6.8, and in `/proc/net/tcp`).
     BoundInactiveHidden,
     /// `sock_diag` is not available; the reason.
     NoSockDiag(String),
@@ -73,9 +73,7 @@ impl fmt::Display for Gap {
             Self::Interrupted => f.write_str("the table changed under the dump"),
             Self::Lost => f.write_str("the kernel lost messages (ENOBUFS)"),
             Self::Malformed(n) => write!(f, "{n} messages made no sense and were skipped"),
-            Self::BoundInactiveHidden => {
-                f.write_str("bound but unconnected sockets are hidden (Linux < 6.8)")
-            }
+            Self::BoundInactiveHidden => f.write_str("bound but unconnected sockets cannot be seen here"),
             Self::NoSockDiag(why) => write!(f, "no sock_diag: {why}"),
             Self::TimedOut => f.write_str("the dump was given up: it took too long"),
         }

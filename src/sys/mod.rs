@@ -5,8 +5,10 @@ mod host;
 pub mod netns;
 mod proc_facts;
 mod proc_file;
+mod procfs_table;
 pub mod rtnl;
 pub mod sockopt;
 
 pub use host::{current_netns, read_host};
 pub use proc_facts::{FactsReader, read_facts};
+pub use procfs_table::read_procfs_table;

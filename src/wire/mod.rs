@@ -12,6 +12,7 @@ mod proc_dev;
 mod proc_file_nr;
 mod proc_sockstat;
 mod proc_softnet;
+mod proc_tcp;
 mod proc_text;
 pub mod request;
 
@@ -21,4 +22,5 @@ pub use proc_dev::interfaces;
 pub use proc_file_nr::file_nr;
 pub use proc_sockstat::sockstat;
 pub use proc_softnet::softnet;
+pub use proc_tcp::tcp_line;
 pub use proc_text::Parsed;
