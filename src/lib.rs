@@ -8,10 +8,12 @@
 //! [`source`] turns it into samples, [`engine`] gives each job its thread, [`cli`] is the command line.
 
 pub mod analysis;
+pub mod cli;
 pub mod engine;
 pub mod lab;
 pub mod model;
 pub mod query;
+pub mod report;
 pub mod source;
 pub mod sys;
 #[doc(hidden)]

@@ -1,3 +1,7 @@
-//! The command line: parse, dispatch, exit code.
+//! The program; everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tcptop::cli::main()
+}

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
-
-use crate::analysis::{Churn, History, ListenerAgg, PeerAgg, PortUse, Snapshot, StateSummary, Track, World};
+use crate::analysis::{Analyzer, Snapshot, World};
 use crate::model::{
-    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Keepalive, Netns, Privileges, RowFlags, Sample,
-    SocketRow, StateCounts, Table, TableSource, Taken, TcpState,
+    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Privileges, RowFlags, Sample, SocketRow,
+    Table, TableSource, Taken, TcpState,
 };
 
 /// An endpoint from `10.0.0.1:80` or `[::1]:80`.
@@ -102,74 +100,10 @@ pub fn sample(rows: Vec<SocketRow>) -> Sample {
     }
 }
 
-/// The first snapshot of a sample: states, peers and listeners counted, nothing known over time.
+/// The first snapshot of a sample.
 #[must_use]
 pub fn snapshot(sample: Sample) -> Snapshot {
-    let rows = &sample.table.rows;
-    let mut states = StateSummary::default();
-    let mut peers: FxHashMap<Ip, PeerAgg> = FxHashMap::default();
-    let mut listeners = Vec::new();
-    let seen = Track::new(0, true, false);
-    for (at, row) in (0_u32..).zip(rows) {
-        states.all.bump(row.state);
-        if row.flags.has(RowFlags::V6) { &mut states.v6 } else { &mut states.v4 }.bump(row.state);
-        if row.state == TcpState::Listen {
-            listeners.push(ListenerAgg {
-                row: at,
-                cookie: row.cookie(),
-                local: row.local_endpoint(),
-                queue: row.recv_q,
-                backlog: row.send_q,
-                drops: None,
-                drops_delta: None,
-                counts: StateCounts::default(),
-                unaccepted: 0,
-                shares_with: None,
-                no_keepalive: 0,
-                with_keepalive: 0,
-            });
-        }
-        if row.state.has_peer() {
-            let peer = peers.entry(row.peer).or_insert(PeerAgg {
-                addr: row.peer,
-                counts: StateCounts::default(),
-                no_keepalive: 0,
-                with_keepalive: 0,
-                unknown_keepalive: 0,
-                recv_q: 0,
-                send_q: 0,
-                oldest: seen,
-                growth_per_min: None,
-            });
-            peer.counts.bump(row.state);
-            match seen.keepalive(row) {
-                Some(Keepalive::On) => peer.with_keepalive += 1,
-                Some(Keepalive::Off) => peer.no_keepalive += 1,
-                Some(Keepalive::Unknown) => peer.unknown_keepalive += 1,
-                None => {}
-            }
-            peer.recv_q += u64::from(row.recv_q);
-            peer.send_q += u64::from(row.send_q);
-        }
-    }
-    Snapshot {
-        generation: 1,
-        elapsed: None,
-        observed: Duration::ZERO,
-        track: vec![seen; rows.len()],
-        states,
-        state_delta: None,
-        history: History { states: [states.all].into() },
-        peers: peers.into_values().collect(),
-        listeners,
-        ports: PortUse::default(),
-        churn: None::<Churn>,
-        rates: Vec::new(),
-        counters_reset: false,
-        limits: Vec::new(),
-        limits_missing: Vec::new(),
-        sample,
-    }
+    Arc::unwrap_or_clone(Analyzer::default().derive(sample))
 }
 
 /// The machine of the hand-made worlds.

@@ -235,6 +235,11 @@ impl TcpInfo {
         })
     }
 
+    /// The names of every field that is known, in the order of [`TcpInfo::iter`].
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|f| f.name)
+    }
+
     /// Every field that this kernel sent, by the kernel's name without `tcpi_`.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         FIELDS.iter().filter_map(|f| self.read(*f).map(|v| (f.name, v)))

@@ -116,7 +116,6 @@ impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Cell::Absent | Cell::Unknown => Ok(()),
-            Cell::Foreign(text) => f.write_str(text.raw()),
             Cell::Bytes(n) => write!(f, "{n}"),
             Cell::Millis(ms) => write!(f, "{ms}"),
             Cell::Seconds(s) => write!(f, "{s:.1}"),

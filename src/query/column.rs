@@ -113,9 +113,10 @@ impl UnknownColumn {
     fn new<C: Column>(given: &str) -> Self {
         let specs = || C::all().iter().map(|c| c.spec());
         let names = specs().flat_map(|s| std::iter::once(s.name).chain(s.aliases.iter().copied()));
+        let like = nearest(&folded(given), names);
         Self {
             given: given.to_owned(),
-            nearest: nearest(&folded(given), names),
+            nearest: like.and_then(|l| C::from_name(l).ok()).map(|c| c.spec().name),
             valid: specs().map(|s| s.name).collect(),
         }
     }

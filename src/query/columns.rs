@@ -115,7 +115,6 @@ impl Column for ColumnId {
                 .drop(9)
                 .help("Peer port"),
             C::Timer => Spec::text("timer", "TIMER", 14, 20)
-                .aliases(&["options"])
                 .drop(2)
                 .help("Pending timer, when it fires, and ×n repetitions or unanswered probes"),
             C::ExpiresMs => Spec::number("expires_ms", "EXPIRES", 7, 8)
@@ -132,7 +131,6 @@ impl Column for ColumnId {
                 .drop(1)
                 .help("SO_KEEPALIVE: on, off, or unknown because another timer hides it"),
             C::Uid => Spec::number("uid", "UID", 5, 6)
-                .aliases(&["user"])
                 .ascending()
                 .drop(7)
                 .help("Owner; unknown for a socket without a file before Linux 6.15"),
@@ -156,7 +154,6 @@ impl Column for ColumnId {
                 .drop(16)
                 .help("SO_MARK; needs CAP_NET_ADMIN"),
             C::CgroupId => Spec::number("cgroup_id", "CGROUP", 7, 8)
-                .aliases(&["cgroup"])
                 .ascending()
                 .drop(17)
                 .help("Cgroup v2 in which the socket was made (Linux 5.8)"),

@@ -1,0 +1,32 @@
+//! `tcptop list`.
+
+use anyhow::Context as _;
+
+use super::args::{Args, ListArgs};
+use super::{WRITING, complain, look, stdout};
+use crate::query::{Selection, SocketQuery, sockets};
+use crate::report::{self, List};
+
+pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
+    let (mut looker, world) = look(args)?;
+    let want = options.limit.unwrap_or(usize::MAX);
+    let view = sockets(&world, &SocketQuery { select: Selection::All, sort: options.sort, want });
+    let mut detail = |snapshot: &crate::analysis::Snapshot, row: &crate::model::SocketRow| {
+        looker.detail(row, snapshot.sample.table.origin(row))
+    };
+    let list = List {
+        world: &world,
+        view: &view,
+        columns: options.columns.as_deref(),
+        detail: if options.info { Some(&mut detail) } else { None },
+    };
+    if options.json {
+        return report::write_list_json(list, stdout()).context(WRITING);
+    }
+    let written =
+        if options.csv { report::write_csv(list, stdout()) } else { report::write_list_text(list, stdout()) };
+    for warning in report::warnings(&world) {
+        complain(warning);
+    }
+    written.context(WRITING)
+}

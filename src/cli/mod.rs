@@ -1,0 +1,80 @@
+//! The command line: what was asked for, who does it, and the exit code.
+//!
+//! Exit codes: 0 done, 1 could not (one line on standard error), 2 usage. A closed pipe is no error.
+
+mod args;
+mod list;
+mod page;
+mod report;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::analysis::World;
+use crate::engine::Looker;
+use crate::source::{Live, LiveOptions};
+use args::{Args, Command};
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(format_args!("{e:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Report(options) => report::run(args, options),
+        Command::List(options) => list::run(args, options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "tcptop", &mut script);
+            write_all(&script)
+        }
+        Command::Man => write_all(&page::man(Args::command())?),
+    }
+}
+
+/// Says what went wrong, in one line.
+fn complain(what: impl std::fmt::Display) {
+    let line = what.to_string().replace('\n', "; ");
+    // Nobody is left to be told when standard error is closed.
+    let _ = writeln!(io::stderr(), "tcptop: {line}");
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+fn stdout() -> BufWriter<io::StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+fn write_all(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = stdout();
+    out.write_all(bytes).and_then(|()| out.flush()).context(WRITING)
+}
+
+/// What we do when writing fails.
+const WRITING: &str = "writing to standard output";
+
+/// A look at this machine, and the looker for more questions.
+fn look(args: &Args) -> anyhow::Result<(Looker<Live>, Arc<World>)> {
+    let mut looker = Looker::new(Live::open(LiveOptions { wanted: args.families() }));
+    let world = looker.look().map_err(|e| {
+        anyhow::anyhow!("{e}; loading the kernel module tcp_diag or mounting /proc would help")
+    })?;
+    Ok((looker, world))
+}

@@ -1,0 +1,37 @@
+//! What is missing in a look, in words.
+
+use crate::analysis::World;
+use crate::model::Sample;
+
+/// Why rows may be missing, and what this kernel can never show. Empty for a table that holds everything.
+pub(super) fn gaps(sample: &Sample) -> impl Iterator<Item = String> {
+    sample.completeness.gaps.iter().map(ToString::to_string)
+}
+
+/// One line for each reason why the socket table may be incomplete; empty when it is complete.
+#[must_use]
+pub fn warnings(world: &World) -> Vec<String> {
+    let incomplete = world.snapshots.iter().filter(|s| !s.sample.completeness.is_complete());
+    incomplete
+        .flat_map(|s| gaps(&s.sample).map(|gap| format!("netns {}: {gap}", s.sample.netns.name)))
+        .map(|line| format!("the socket table may be incomplete: {line}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Gap;
+    use crate::testkit;
+
+    #[test]
+    fn only_what_may_be_missing_is_worth_a_warning() {
+        let mut sample = testkit::sample(Vec::new());
+        sample.completeness.gaps = vec![Gap::BoundInactiveHidden];
+        let world = |s: &Sample| testkit::world(vec![testkit::snapshot(s.clone())]);
+        assert!(warnings(&world(&sample)).is_empty());
+        sample.completeness.gaps.push(Gap::Lost);
+        let said = warnings(&world(&sample));
+        assert!(said[1].contains("netns init") && said[1].contains("ENOBUFS"), "{said:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! The list for people: aligned columns, a line a socket.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr;
+
+use super::rows::List;
+use super::table::write_cell;
+use crate::query::{Align, Column as _};
+
+/// Writes the list. The rows are read twice, once for the widths, so that nothing is kept of them. With details, a
+/// second line holds the `tcp_info` fields that are not 0.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_text(mut list: List<'_>, mut out: impl Write) -> io::Result<()> {
+    let specs: Vec<_> = list.shown().iter().map(|c| c.spec()).collect();
+    let mut widths: Vec<usize> = specs.iter().map(|s| s.title.width()).collect();
+    let mut text = String::new();
+    for id in &list.view.order {
+        for (width, cell) in widths.iter_mut().zip(list.cells(*id)) {
+            text.clear();
+            // A String takes whatever is written to it.
+            let _ = write!(text, "{cell}");
+            *width = text.width().max(*width);
+        }
+    }
+    let end = specs.len().saturating_sub(1);
+    let line = |at: usize, text: &str, align: Align, out: &mut dyn Write| {
+        let width = widths.get(at).copied().unwrap_or_default();
+        write_cell(out, text, width, align, at == end)
+    };
+    for (at, spec) in specs.iter().enumerate() {
+        line(at, spec.title, spec.align, &mut out)?;
+    }
+    for id in &list.view.order {
+        for (at, (spec, cell)) in specs.iter().zip(list.cells(*id)).enumerate() {
+            text.clear();
+            let _ = write!(text, "{cell}");
+            line(at, &text, spec.align, &mut out)?;
+        }
+        if list.detail.is_some() {
+            out.write_all(b"   ")?;
+            match list.ask(*id).and_then(|d| d.info) {
+                None => out.write_all(b" -")?,
+                Some(info) => {
+                    for (name, value) in info.iter().filter(|(_, value)| *value > 0) {
+                        write!(out, " {name}:{value}")?;
+                    }
+                }
+            }
+            out.write_all(b"\n")?;
+        }
+    }
+    out.flush()
+}

@@ -1,0 +1,26 @@
+//! What is written once and read by people or programs: the report and the list, each in its formats.
+//!
+//! Everything here writes to an `impl Write` and knows no terminal. One file a format, with the structures of its JSON;
+//! the contract is that of `assets/schema`.
+
+mod address;
+mod incomplete;
+mod list_csv;
+mod list_json;
+mod list_text;
+mod rows;
+mod summary_json;
+mod summary_text;
+mod table;
+mod time;
+
+pub use incomplete::warnings;
+pub use list_csv::write_csv;
+pub use list_json::write_json as write_list_json;
+pub use list_text::write_text as write_list_text;
+pub use rows::{Detail, List};
+pub use summary_json::write_json as write_report_json;
+pub use summary_text::write_text as write_report_text;
+
+/// The number of the contract that the JSON follows.
+pub const SCHEMA: u32 = 1;

@@ -1,0 +1,238 @@
+//! The report as JSON (`assets/schema/report.schema.json`).
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::address::{Address, Text};
+use super::{SCHEMA, incomplete, time};
+use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, World};
+use crate::model::{Capability, StateCounts};
+use crate::query::{
+    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, PeerRow, Sort, listeners, peers,
+};
+
+/// How many peers, and how many destinations, are in the report.
+const FIRST: usize = 100;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    taken_at: Option<String>,
+    host: Host<'a>,
+    complete: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<String>,
+    states: States,
+    peers: Vec<Peer>,
+    listeners: Vec<Listener>,
+    ports: Ports,
+    limits: Vec<Gauge>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_examined: Vec<NotExamined>,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    hostname: &'a str,
+    kernel: &'a str,
+    netns: &'a str,
+    privileged: bool,
+}
+
+#[derive(Serialize)]
+struct States {
+    tcp: Counts,
+    tcp4: Counts,
+    tcp6: Counts,
+}
+
+/// The states that occur.
+struct Counts(StateCounts);
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.present().map(|(state, n)| (state.name(), n)))
+    }
+}
+
+#[derive(Serialize)]
+struct Peer {
+    addr: Text,
+    total: u32,
+    states: Counts,
+    no_keepalive: u32,
+    recv_q: u64,
+    send_q: u64,
+}
+
+impl From<PeerRow> for Peer {
+    fn from(p: PeerRow) -> Self {
+        Self {
+            addr: Text(p.addr),
+            total: p.counts.total(),
+            states: Counts(p.counts),
+            no_keepalive: p.no_keepalive,
+            recv_q: p.recv_q,
+            send_q: p.send_q,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listener {
+    local: Address,
+    queue: u32,
+    backlog: u32,
+    drops: Option<u32>,
+    /// Absent where another listener on the same address counts the connections of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    states: Option<Counts>,
+}
+
+impl From<&ListenerAgg> for Listener {
+    fn from(l: &ListenerAgg) -> Self {
+        Self {
+            local: l.local.into(),
+            queue: l.queue,
+            backlog: l.backlog,
+            drops: l.drops,
+            states: l.shares_with.is_none().then_some(Counts(l.counts)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Ports {
+    range: Option<[u16; 2]>,
+    usable: Option<u32>,
+    reserved: u32,
+    destinations: Vec<PortsTo>,
+}
+
+#[derive(Serialize)]
+struct PortsTo {
+    local_addr: Text,
+    peer: Address,
+    used: u32,
+    time_wait: u32,
+    ratio: Option<f64>,
+}
+
+impl Ports {
+    fn of(ports: &PortUse) -> Self {
+        let known = ports.range.is_some();
+        let to = |d: &Destination| PortsTo {
+            local_addr: Text(d.local),
+            peer: d.peer.into(),
+            used: d.used,
+            time_wait: d.time_wait,
+            ratio: known.then(|| rounded(ports.ratio(d))),
+        };
+        Self {
+            range: ports.range.as_ref().map(|r| [*r.start(), *r.end()]),
+            usable: known.then_some(ports.usable),
+            reserved: ports.reserved,
+            destinations: ports.destinations.iter().take(FIRST).map(to).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Gauge {
+    id: &'static str,
+    used: u64,
+    max: u64,
+    ratio: f64,
+    scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Subject>,
+}
+
+/// Whose limit it is.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Subject {
+    Destination { local_addr: Text, peer: Address },
+    Listener { local: Address },
+    Process { pid: u32 },
+}
+
+impl From<&Limit> for Gauge {
+    fn from(limit: &Limit) -> Self {
+        Self {
+            id: limit.id.name(),
+            used: limit.used,
+            max: limit.max,
+            ratio: rounded(limit.ratio()),
+            scope: limit.scope.name(),
+            subject: match limit.subject {
+                LimitSubject::Only => None,
+                LimitSubject::Destination { local, peer } => {
+                    Some(Subject::Destination { local_addr: Text(local), peer: peer.into() })
+                }
+                LimitSubject::Listener { local, .. } => Some(Subject::Listener { local: local.into() }),
+                LimitSubject::Process { pid } => Some(Subject::Process { pid }),
+            },
+        }
+    }
+}
+
+/// A limit that is not known, and why.
+#[derive(Serialize)]
+struct NotExamined {
+    limit: &'static str,
+    reason: String,
+}
+
+impl From<&MissingLimit> for NotExamined {
+    fn from(m: &MissingLimit) -> Self {
+        Self { limit: m.id.name(), reason: m.why.to_string() }
+    }
+}
+
+/// To the thousandth: more would be noise.
+fn rounded(ratio: f64) -> f64 {
+    (ratio * 1000.0).round() / 1000.0
+}
+
+/// Writes the report of the first namespace of the world.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_json(world: &World, mut out: impl Write) -> io::Result<()> {
+    let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
+    let (sample, host) = (&snapshot.sample, &world.host);
+    let top = PeerQuery { group: Grouping::Address, sort: Sort::by(PeerColumn::Total), want: FIRST };
+    let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
+    let document = Document {
+        schema: SCHEMA,
+        taken_at: time::rfc3339(sample.taken.wall),
+        host: Host {
+            hostname: host.hostname.raw(),
+            kernel: host.kernel.raw(),
+            netns: sample.netns.name.raw(),
+            privileged: host.privileges.sees_all_processes() && host.privileges.has(Capability::NetAdmin),
+        },
+        complete: sample.completeness.is_complete(),
+        gaps: incomplete::gaps(sample).collect(),
+        states: States {
+            tcp: Counts(snapshot.states.all),
+            tcp4: Counts(snapshot.states.v4),
+            tcp6: Counts(snapshot.states.v6),
+        },
+        peers: peers(world, &top).rows.into_iter().map(Peer::from).collect(),
+        listeners: listeners(world, &fullest)
+            .order
+            .iter()
+            .filter_map(|id| snapshot.listeners.get(id.row as usize))
+            .map(Listener::from)
+            .collect(),
+        ports: Ports::of(&snapshot.ports),
+        limits: snapshot.limits.iter().map(Gauge::from).collect(),
+        not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
+    };
+    serde_json::to_writer(&mut out, &document)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}

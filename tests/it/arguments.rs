@@ -1,0 +1,101 @@
+//! Arguments, help, exit codes, closed pipes.
+
+use std::process::{Command, Stdio};
+
+use predicates::prelude::*;
+use predicates::str::contains;
+
+use super::{stdout, tcptop};
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    assert_eq!(stdout(&["-V"]), format!("tcptop {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_names_the_commands_that_work_and_no_others() {
+    let help = stdout(&["--help"]);
+    for command in ["report", "list", "completions", "man"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
+    }
+    for later in ["check", "explain", "kill", "record", "replay", "serve", "--netns", "--udp", "--lang"] {
+        assert!(!help.contains(later), "{later}: {help}");
+    }
+}
+
+#[test]
+fn list_help_explains_every_column() {
+    let help = stdout(&["list", "--help"]);
+    let header = stdout(&["list", "--csv", "--limit", "0"]);
+    for name in header.trim().split(',') {
+        assert!(help.contains(&format!("\n  {name} ")), "{name}");
+    }
+}
+
+#[test]
+fn mistakes_are_usage_errors_that_name_what_is_valid() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["list", "--columns", "state,recv_queue"], &["recv_queue", "did you mean recv_q?", "cgroup_id"]),
+        (&["list", "--sort", "cooky"], &["cooky", "did you mean cookie?", "proto, family"]),
+        (&["list", "--sort", "state:down"], &["state:asc or state:desc"]),
+        (&["list", "--json", "--csv"], &["cannot be used with"]),
+        (&["list", "--limit", "-1"], &["-1"]),
+        (&["list", "--limit", "many"], &["many", "--limit"]),
+        (&["--color", "pink", "report"], &["auto, always, never"]),
+        (&["reprot"], &["reprot", "report"]),
+        (&["--frobnicate"], &["--frobnicate"]),
+        (&["completions", "csh"], &["bash"]),
+    ];
+    for (args, words) in cases {
+        let failed = tcptop(args).assert().code(2).stdout("");
+        for word in *words {
+            let stderr = String::from_utf8_lossy(&failed.get_output().stderr);
+            assert!(stderr.contains(word), "{args:?} should say {word:?}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    for args in
+        [&["list"][..], &["list", "--json"], &["list", "--csv"], &["report"], &["report", "--json"], &["man"]]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tcptop"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_of_one_line() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("SKIPPED: no /dev/full");
+        return;
+    };
+    let done = Command::new(env!("CARGO_BIN_EXE_tcptop")).arg("report").stdout(full).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said.starts_with("tcptop: writing to standard output: ") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn completions_and_the_manual_know_the_options() {
+    tcptop(&["completions", "bash"])
+        .assert()
+        .success()
+        .stdout(contains("--columns").and(contains("_tcptop")));
+    tcptop(&["man"])
+        .assert()
+        .success()
+        .stdout(contains(".TH tcptop").and(contains("TCPTOP LIST")).and(contains("recv_q")));
+}
