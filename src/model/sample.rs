@@ -10,7 +10,7 @@ use super::{Facts, ForeignText, Table};
 pub struct Netns {
     /// Inode of the namespace (`/proc/PID/ns/net`), 0 if it could not be read.
     pub inode: u64,
-    /// `init`, the name of a mount in `/run/netns`, or `pid N`.
+    /// `init`, the name of a mount in `/run/netns`, `pid N`, or `net:[inode]`; `current` if nothing could be read.
     pub name: ForeignText,
 }
 

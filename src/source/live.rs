@@ -6,10 +6,12 @@ use rustix::net::{AddressFamily, SocketAddrV4, SocketType};
 
 use super::dump::{Dumped, Dumper};
 use super::{Source, SourceError, Wanted};
-use crate::model::{Host, Netns, Origin, Sample, SocketDetail, SocketRow, Taken};
+use crate::model::{
+    Completeness, Gap, Host, Netns, Origin, RowFlags, Sample, SocketDetail, SocketRow, TableSource, Taken,
+};
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
-use crate::sys::{current_netns, read_host};
+use crate::sys::{current_netns, read_host, read_procfs_table};
 use crate::wire::inet_diag::decode_detail;
 use crate::wire::request::{Dump, Extensions, Families, exact};
 
@@ -27,6 +29,7 @@ pub struct LiveOptions {
 pub struct Live {
     host: Host,
     netns: Netns,
+    wanted: Wanted,
     /// The dumper, or why there is none.
     dumper: Result<Dumper, String>,
     facts: FactsReader,
@@ -46,6 +49,7 @@ impl Live {
         Self {
             host: read_host(),
             netns: current_netns(),
+            wanted: options.wanted,
             dumper,
             facts: FactsReader::new(SYSCTL_EVERY),
             started: Instant::now(),
@@ -63,7 +67,21 @@ impl Live {
     }
 
     fn table(&mut self) -> Result<Dumped, SourceError> {
-        self.by_sock_diag().map_err(SourceError::NoTable)
+        let sock_diag = match self.by_sock_diag() {
+            Ok(dumped) => return Ok(dumped),
+            Err(why) => why,
+        };
+        let (mut table, mut gaps) = read_procfs_table()
+            .map_err(|e| SourceError::NoTable { sock_diag: sock_diag.clone(), procfs: e.to_string() })?;
+        let wanted = self.wanted;
+        table.rows.retain(|row| match wanted {
+            Wanted::Both => true,
+            Wanted::V4 => !row.flags.has(RowFlags::V6),
+            Wanted::V6 => row.flags.has(RowFlags::V6),
+        });
+        gaps.insert(0, Gap::NoSockDiag(sock_diag));
+        let completeness = Completeness { source: TableSource::Procfs, gaps, duplicates: 0 };
+        Ok(Dumped { table, listener_drops: Vec::new(), completeness })
     }
 }
 

@@ -11,9 +11,14 @@ pub use live::{Live, LiveOptions};
 /// Why a look failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// There is no way to read a socket table; the reason.
-    #[error("reading the socket table: {0}")]
-    NoTable(String),
+    /// There is no way to read a socket table.
+    #[error("reading the socket table: {sock_diag}; reading /proc/net/tcp instead: {procfs}")]
+    NoTable {
+        /// What `sock_diag` said.
+        sock_diag: String,
+        /// What `/proc/net/tcp` said.
+        procfs: String,
+    },
 }
 
 /// Something that yields samples.

@@ -15,7 +15,9 @@ use crate::model::{Endpoint, Origin, RowFlags, SocketRow, TcpState, TimerKind};
 /// Times in `/proc/net/tcp` are in `USER_HZ`, 100 on every architecture that is left.
 const MS_PER_TICK: u64 = 10;
 
-/// A socket of one line (not the header), `None` if the line makes no sense. The cookie is 0.
+/// A socket of one line (not the header), `None` if the line makes no sense. The cookie is 0, and so is the backlog of
+/// a listener. Of a half-open request only the SYN-ACKs that a timeout repeated are counted (`get_openreq4` prints
+/// `num_timeout`), where `sock_diag` counts those that a repeated SYN called for as well.
 #[must_use]
 pub fn tcp_line(line: &[u8]) -> Option<(SocketRow, Origin)> {
     let entry = entry(line)?;

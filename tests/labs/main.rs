@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
 mod cleanup;
+mod facts;
 mod harness;
 mod ss;
 mod states;
