@@ -6,5 +6,10 @@
 mod cleanup;
 mod facts;
 mod harness;
+mod keepalive;
+mod observer;
+mod oracle;
+mod ports;
 mod ss;
 mod states;
+mod tool;
