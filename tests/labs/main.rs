@@ -6,6 +6,7 @@
 mod cleanup;
 mod facts;
 mod harness;
+mod info;
 mod keepalive;
 mod observer;
 mod oracle;

@@ -16,8 +16,9 @@ pub fn list(host: &Host, args: &[&str]) -> Listed {
 }
 
 /// `tcptop list --json` as an ordinary user.
-pub fn list_as(host: &Host, uid: u32, program: &Path) -> Listed {
-    Listed::new(json(&run(host, Command::new(program).args(["list", "--json"]).uid(uid).gid(uid))))
+pub fn list_as(host: &Host, uid: u32, program: &Path, args: &[&str]) -> Listed {
+    let mut command = Command::new(program);
+    Listed::new(json(&run(host, command.args(["list", "--json"]).args(args).uid(uid).gid(uid))))
 }
 
 /// `tcptop report --json`.
