@@ -9,6 +9,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod diagnose;
 pub mod engine;
 pub mod lab;
 pub mod model;

@@ -4,6 +4,7 @@
 
 mod addr;
 mod counters;
+mod owners;
 mod reading;
 mod row;
 mod sample;
@@ -17,6 +18,7 @@ pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, Sockstat,
     SoftnetRow,
 };
+pub use owners::{Holder, Owners, Process};
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
 pub use sample::{

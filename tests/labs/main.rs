@@ -6,11 +6,5 @@
 mod cleanup;
 mod facts;
 mod harness;
-mod info;
-mod keepalive;
-mod observer;
-mod oracle;
-mod ports;
 mod ss;
 mod states;
-mod tool;

@@ -1,0 +1,287 @@
+//! What a rule says: severity, subject, evidence.
+
+use std::time::Duration;
+
+use crate::model::{Endpoint, ForeignText, Ip, Scope};
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Worth knowing, nothing to do tonight.
+    Info,
+    /// Something is wrong or about to be.
+    Warning,
+    /// Users notice now, or in moments.
+    Critical,
+}
+
+impl Severity {
+    /// The name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How sure a rule is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Confidence {
+    /// One of several causes that look alike.
+    Low,
+    /// Likely.
+    Medium,
+    /// Proven by what the kernel said.
+    High,
+}
+
+impl Confidence {
+    /// The name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// Whom a finding is about.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Subject {
+    /// The machine, or the namespace as a whole where a counter belongs to it.
+    Host,
+    /// A process.
+    Process {
+        /// Process id.
+        pid: u32,
+        /// Name.
+        comm: ForeignText,
+    },
+    /// A peer address.
+    Peer {
+        /// Address, or the first of the prefix.
+        addr: Ip,
+        /// Length of the prefix, where a whole network is meant.
+        prefix: Option<u8>,
+    },
+    /// A listening socket.
+    Listener {
+        /// Address and port.
+        local: Endpoint,
+        /// Its cookie: `SO_REUSEPORT` puts several listeners on one address.
+        cookie: u64,
+    },
+    /// Connections from one local address to one peer address and port.
+    Destination {
+        /// Local address; `None` where it does not matter.
+        local: Option<Ip>,
+        /// Peer.
+        peer: Endpoint,
+    },
+    /// One socket.
+    Socket {
+        /// Cookie.
+        cookie: u64,
+        /// Local end.
+        local: Endpoint,
+        /// Peer.
+        peer: Endpoint,
+    },
+    /// A sysctl.
+    Sysctl {
+        /// Dotted name.
+        name: Box<str>,
+    },
+    /// A network interface.
+    Interface {
+        /// Name.
+        name: ForeignText,
+    },
+    /// A network namespace.
+    Namespace {
+        /// Inode.
+        inode: u64,
+    },
+}
+
+impl Subject {
+    /// `subject.kind` of the contract.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Process { .. } => "process",
+            Self::Peer { .. } => "peer",
+            Self::Listener { .. } => "listener",
+            Self::Destination { .. } => "destination",
+            Self::Socket { .. } => "socket",
+            Self::Sysctl { .. } => "sysctl",
+            Self::Interface { .. } => "interface",
+            Self::Namespace { .. } => "namespace",
+        }
+    }
+}
+
+/// A value with its unit.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Value {
+    /// A number of things.
+    Count(u64),
+    /// A difference, or a value of a sysctl.
+    Number(i64),
+    /// A part, 0 to 1 and beyond.
+    Ratio(f64),
+    /// A time.
+    Time(Duration),
+    /// Things per second.
+    PerSecond(f64),
+    /// Things per minute.
+    PerMinute(f64),
+    /// Bytes.
+    Bytes(u64),
+    /// Something with a name.
+    Text(ForeignText),
+    /// It could not be known.
+    Unknown,
+}
+
+/// Where a piece of evidence comes from.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Source {
+    /// The socket table.
+    SockDiag,
+    /// `tcp_info` of single sockets.
+    TcpInfo,
+    /// A counter by the kernel's name: `TcpExt.ListenDrops`.
+    Counter(Box<str>),
+    /// A file below `/proc`.
+    File(Box<str>),
+    /// A sysctl by its dotted name.
+    Sysctl(Box<str>),
+    /// What this program saw over time.
+    Observed,
+    /// The kernel log.
+    KernelLog,
+}
+
+impl Source {
+    /// The words in JSON and on the screen.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::SockDiag => "sock_diag",
+            Self::TcpInfo => "tcp_info",
+            Self::Counter(name) | Self::File(name) | Self::Sysctl(name) => name,
+            Self::Observed => "observed",
+            Self::KernelLog => "kernel log",
+        }
+    }
+}
+
+/// One piece of evidence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Evidence {
+    /// Snake-case name; a placeholder of the documents.
+    pub name: &'static str,
+    /// Value and unit.
+    pub value: Value,
+    /// Where it comes from.
+    pub source: Source,
+    /// Which part of the machine it speaks for.
+    pub scope: Scope,
+}
+
+impl Evidence {
+    /// Evidence about the examined namespace.
+    #[must_use]
+    pub const fn new(name: &'static str, value: Value, source: Source) -> Self {
+        Self { name, value, source, scope: Scope::Namespace }
+    }
+
+    /// The same, about the whole host.
+    #[must_use]
+    pub const fn of_host(mut self) -> Self {
+        self.scope = Scope::Host;
+        self
+    }
+}
+
+/// What a rule found at one look.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Draft {
+    /// How bad.
+    pub severity: Severity,
+    /// About whom. At most one draft of a rule is about one subject.
+    pub subject: Subject,
+    /// Evidence, the main number first.
+    pub evidence: Vec<Evidence>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Which text of the document fits, where it has several: the name of a `title.…` entry.
+    pub variant: Option<&'static str>,
+    /// Cookies of the sockets that prove it, at most [`Draft::PROOF`].
+    pub proof: Vec<u64>,
+    /// Findings of other rules that this one is the cause of.
+    pub explains: Vec<(&'static str, Subject)>,
+}
+
+impl Draft {
+    /// How many sockets are kept as proof.
+    pub const PROOF: usize = 1000;
+
+    /// A draft with a main number, sure, without proof.
+    #[must_use]
+    pub fn new(severity: Severity, subject: Subject, evidence: Vec<Evidence>) -> Self {
+        Self {
+            severity,
+            subject,
+            evidence,
+            confidence: Confidence::High,
+            variant: None,
+            proof: Vec::new(),
+            explains: Vec::new(),
+        }
+    }
+}
+
+/// Whether a finding still holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It holds.
+    Firing,
+    /// It no longer holds, since this time after the first sample.
+    Clearing(Duration),
+    /// It held when it could last be examined; the reason why it cannot be now.
+    Unknown(String),
+}
+
+/// What is wrong, since when, and how that is known.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static str,
+    /// What it said last.
+    pub draft: Draft,
+    /// Since when it holds: time after the first sample.
+    pub since: Duration,
+    /// Whether it still does.
+    pub status: Status,
+    /// Its main number over time, oldest first.
+    pub history: Vec<f64>,
+    /// Rules whose findings about the same cause were folded into this one.
+    pub explained: Vec<&'static str>,
+}
+
+/// A rule that could not be judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotExamined {
+    /// The rule.
+    pub rule: &'static str,
+    /// Why.
+    pub reason: String,
+}

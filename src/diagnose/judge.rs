@@ -1,0 +1,211 @@
+//! Runs the rules over one namespace, look by look, and remembers what holds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+
+use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Value};
+use super::rule::{Context, Details, Held, Rule, RuleSpec, Verdict};
+use super::thresholds::{ThresholdError, Thresholds};
+use crate::analysis::Snapshot;
+use crate::model::{Host, Owners};
+
+/// How long a finding that cleared stays visible.
+pub const LINGERS: Duration = Duration::from_secs(60);
+
+/// How many values of a finding's main number are remembered.
+const HISTORY: usize = 120;
+
+/// How many sockets may be asked for their `tcp_info` at one look: at 2 to 2.5 µs each, a few milliseconds.
+pub const DETAIL_BUDGET: usize = 4096;
+
+/// What came of one look at one namespace.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Judgement {
+    /// Findings, worst first, then oldest.
+    pub findings: Vec<Finding>,
+    /// Rules that could not be judged, and why.
+    pub not_examined: Vec<NotExamined>,
+    /// Rules that need a longer observation, and for what.
+    pub ask_again: Vec<NotExamined>,
+}
+
+impl Judgement {
+    /// The worst severity among the findings that hold.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().filter(|f| f.status == Status::Firing).map(|f| f.draft.severity).max()
+    }
+}
+
+/// The rules with their memory, for one namespace.
+pub struct Judge {
+    rules: Vec<(&'static str, Box<dyn Rule>)>,
+    held: Held,
+    findings: BTreeMap<(&'static str, Subject), Finding>,
+}
+
+impl Judge {
+    /// The rules of `specs` under these thresholds.
+    ///
+    /// # Errors
+    /// A threshold makes no sense.
+    pub fn new<'a>(
+        specs: impl Iterator<Item = &'a RuleSpec>,
+        thresholds: &Thresholds,
+    ) -> Result<Self, ThresholdError> {
+        let rules = specs.map(|s| Ok((s.id, (s.build)(thresholds)?))).collect::<Result<_, _>>()?;
+        Ok(Self { rules, held: Held::default(), findings: BTreeMap::new() })
+    }
+
+    /// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
+    pub fn wants(
+        &mut self,
+        host: &Host,
+        snapshot: &Snapshot,
+        owners: Option<&Owners>,
+        details: &Details,
+    ) -> Vec<u32> {
+        let context = Context { host, snapshot, owners, details, held: &self.held };
+        let wishes: Vec<Vec<u32>> = self.rules.iter_mut().map(|(_, r)| r.wants(&context)).collect();
+        // The first wish of every rule before the second of any: no rule can use up the budget alone.
+        let mut chosen = Vec::new();
+        let mut seen = FxHashSet::default();
+        let longest = wishes.iter().map(Vec::len).max().unwrap_or(0);
+        for n in 0..longest {
+            for row in wishes.iter().filter_map(|w| w.get(n)) {
+                if chosen.len() == DETAIL_BUDGET {
+                    return chosen;
+                }
+                if seen.insert(*row) {
+                    chosen.push(*row);
+                }
+            }
+        }
+        chosen
+    }
+
+    /// Judges one look.
+    pub fn judge(
+        &mut self,
+        host: &Host,
+        snapshot: &Snapshot,
+        owners: Option<&Owners>,
+        details: &Details,
+    ) -> Judgement {
+        let now = snapshot.observed;
+        let context = Context { host, snapshot, owners, details, held: &self.held };
+        let mut drafts: Vec<(&'static str, Draft)> = Vec::new();
+        let mut judgement = Judgement::default();
+        for (id, rule) in &mut self.rules {
+            match rule.judge(&context) {
+                Verdict::Quiet => {}
+                Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, d))),
+                Verdict::AskAgain(what) => {
+                    judgement.ask_again.push(NotExamined { rule: id, reason: what.into() });
+                }
+                Verdict::NotExamined(reason) => judgement.not_examined.push(NotExamined { rule: id, reason }),
+            }
+        }
+        let explained = fold_explained(&mut drafts);
+        self.settle(now, drafts, &explained, &judgement);
+        judgement.findings = self.findings.values().cloned().collect();
+        judgement.findings.sort_by(|a, b| {
+            let key =
+                |f: &Finding| (f.status != Status::Firing, std::cmp::Reverse(f.draft.severity), f.since);
+            key(a).cmp(&key(b))
+        });
+        judgement
+    }
+
+    fn settle(
+        &mut self,
+        now: Duration,
+        drafts: Vec<(&'static str, Draft)>,
+        explained: &BTreeMap<(&'static str, Subject), Vec<&'static str>>,
+        judgement: &Judgement,
+    ) {
+        let mut firing = FxHashSet::default();
+        self.held.0.clear();
+        for (rule, draft) in drafts {
+            let key = (rule, draft.subject.clone());
+            self.held.0.insert(key.clone(), draft.severity);
+            firing.insert(key.clone());
+            let number = draft.evidence.first().and_then(|e| main_number(&e.value));
+            let finding = self.findings.entry(key.clone()).or_insert_with(|| Finding {
+                rule,
+                draft: draft.clone(),
+                since: now,
+                status: Status::Firing,
+                history: Vec::new(),
+                explained: Vec::new(),
+            });
+            if finding.status != Status::Firing {
+                // What had cleared begins anew; what could not be examined goes on.
+                if matches!(finding.status, Status::Clearing(_)) {
+                    finding.since = now;
+                }
+                finding.status = Status::Firing;
+            }
+            finding.draft = draft;
+            finding.explained = explained.get(&key).cloned().unwrap_or_default();
+            if finding.history.len() == HISTORY {
+                finding.history.remove(0);
+            }
+            finding.history.extend(number);
+        }
+        for (key, finding) in &mut self.findings {
+            if firing.contains(key) {
+                continue;
+            }
+            if let Some(why) = judgement.not_examined.iter().find(|n| n.rule == key.0) {
+                if finding.status == Status::Firing {
+                    finding.status = Status::Unknown(why.reason.clone());
+                }
+                // Hysteresis goes on where it stopped once it can be examined again.
+                if matches!(finding.status, Status::Unknown(_)) {
+                    self.held.0.insert(key.clone(), finding.draft.severity);
+                }
+            } else if !matches!(finding.status, Status::Clearing(_)) {
+                finding.status = Status::Clearing(now);
+            }
+        }
+        self.findings.retain(|_, f| match f.status {
+            Status::Clearing(since) => now.saturating_sub(since) < LINGERS,
+            Status::Firing | Status::Unknown(_) => true,
+        });
+    }
+}
+
+/// Takes out the drafts that another explains; returns which rules were folded into which finding.
+fn fold_explained(
+    drafts: &mut Vec<(&'static str, Draft)>,
+) -> BTreeMap<(&'static str, Subject), Vec<&'static str>> {
+    let mut folded: BTreeMap<(&'static str, Subject), Vec<&'static str>> = BTreeMap::new();
+    let causes: Vec<_> = drafts
+        .iter()
+        .flat_map(|(rule, d)| d.explains.iter().map(move |e| (e.clone(), (*rule, d.subject.clone()))))
+        .collect();
+    for (effect, cause) in causes {
+        let before = drafts.len();
+        drafts.retain(|(rule, d)| {
+            (*rule, &d.subject) != (effect.0, &effect.1) || (*rule, &d.subject) == (cause.0, &cause.1)
+        });
+        if drafts.len() < before {
+            folded.entry(cause).or_default().push(effect.0);
+        }
+    }
+    folded
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a line for people")]
+fn main_number(value: &Value) -> Option<f64> {
+    Some(match value {
+        Value::Count(n) | Value::Bytes(n) => *n as f64,
+        Value::Number(n) => *n as f64,
+        Value::Ratio(x) | Value::PerSecond(x) | Value::PerMinute(x) => *x,
+        Value::Time(t) => t.as_secs_f64(),
+        Value::Text(_) | Value::Unknown => return None,
+    })
+}

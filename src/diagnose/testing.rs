@@ -1,0 +1,115 @@
+//! A hand-made namespace whose looks a rule can be shown.
+
+use std::time::Duration;
+
+use super::finding::Severity;
+use super::rule::{Context, Details, Held, Rule, Verdict};
+use crate::analysis::Analyzer;
+use crate::model::{CounterTable, Facts, Host, Owners, Reading, SocketDetail, SocketRow, Sysctls, sysctl};
+use crate::testkit;
+
+/// A namespace: set what it holds, then look.
+pub struct Bench {
+    /// Sockets.
+    pub rows: Vec<SocketRow>,
+    /// Everything beside them.
+    pub facts: Facts,
+    /// The machine.
+    pub host: Host,
+    /// Who holds which socket.
+    pub owners: Option<Owners>,
+    /// Answers to exact questions, by cookie; given to the rule for the rows that it wants.
+    pub details: Vec<(u64, SocketDetail)>,
+    /// Time between looks.
+    pub step: Duration,
+    counters: Vec<(Box<str>, u64)>,
+    sysctls: Vec<(String, String)>,
+    now: Duration,
+    analyzer: Analyzer,
+    answered: Details,
+    held: Held,
+}
+
+impl Bench {
+    /// An empty namespace that is looked at each second.
+    pub fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            facts: Facts::default(),
+            host: testkit::host(),
+            owners: None,
+            details: Vec::new(),
+            step: Duration::from_secs(1),
+            counters: Vec::new(),
+            sysctls: Vec::new(),
+            now: Duration::from_secs(100),
+            analyzer: Analyzer::default(),
+            answered: Details::default(),
+            held: Held::default(),
+        }
+    }
+
+    /// Sets a counter.
+    pub fn set_counter(&mut self, name: &str, value: u64) {
+        self.counters.retain(|(n, _)| &**n != name);
+        self.counters.push((name.into(), value));
+    }
+
+    /// Sets a sysctl.
+    pub fn set_sysctl(&mut self, name: &str, value: &str) {
+        assert!(sysctl::SPECS.iter().any(|s| s.name == name), "{name} is not read");
+        self.unset_sysctl(name);
+        self.sysctls.push((name.into(), value.into()));
+    }
+
+    /// Takes a sysctl away.
+    pub fn unset_sysctl(&mut self, name: &str) {
+        self.sysctls.retain(|(n, _)| n != name);
+    }
+
+    /// Says at which severity a finding already holds.
+    pub fn hold(&mut self, rule: &'static str, subject: super::finding::Subject, severity: Severity) {
+        self.held.0.insert((rule, subject), severity);
+    }
+
+    fn next(&mut self) -> std::sync::Arc<crate::analysis::Snapshot> {
+        self.now += self.step;
+        let mut sample = testkit::sample(self.rows.clone());
+        sample.taken.mono = self.now;
+        sample.taken.wall = self.now;
+        self.facts.counters = Reading::Known(CounterTable::from_pairs(self.counters.clone()));
+        let value = |name: &str| self.sysctls.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str().into());
+        let values = sysctl::SPECS.iter().map(|s| value(s.name).map_or(Reading::Absent, Reading::Known));
+        self.facts.sysctls = Sysctls::new(values.collect());
+        sample.facts = self.facts.clone();
+        self.analyzer.derive(sample)
+    }
+
+    /// A look that no rule judges.
+    pub fn look(&mut self) {
+        self.next();
+    }
+
+    /// A look, judged.
+    pub fn judge(&mut self, rule: &mut dyn Rule) -> Verdict {
+        let snapshot = self.next();
+        let context = |details| Context {
+            host: &self.host,
+            snapshot: &snapshot,
+            owners: self.owners.as_ref(),
+            details,
+            held: &self.held,
+        };
+        let wanted = rule.wants(&context(&self.answered));
+        let rows = &snapshot.sample.table.rows;
+        let answers = wanted.iter().filter_map(|n| {
+            let cookie = rows.get(*n as usize)?.cookie();
+            self.details.iter().find(|(c, _)| *c == cookie).cloned()
+        });
+        let mut answered = self.answered.clone();
+        answered.renew(snapshot.observed, answers);
+        let verdict = rule.judge(&context(&answered));
+        self.answered = answered;
+        verdict
+    }
+}
