@@ -6,5 +6,11 @@
 mod cleanup;
 mod facts;
 mod harness;
+mod info;
+mod keepalive;
+mod observer;
+mod oracle;
+mod ports;
 mod ss;
 mod states;
+mod tool;

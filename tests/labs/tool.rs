@@ -1,0 +1,62 @@
+//! The program itself, run on a lab's host.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tcptop::lab::Host;
+
+const TCPTOP: &str = env!("CARGO_BIN_EXE_tcptop");
+
+/// `tcptop list --json` with more arguments if wanted.
+pub fn list(host: &Host, args: &[&str]) -> Listed {
+    Listed::new(json(&run(host, Command::new(TCPTOP).args(["list", "--json"]).args(args))))
+}
+
+/// `tcptop list --json` as an ordinary user.
+pub fn list_as(host: &Host, uid: u32, program: &Path, args: &[&str]) -> Listed {
+    let mut command = Command::new(program);
+    Listed::new(json(&run(host, command.args(["list", "--json"]).args(args).uid(uid).gid(uid))))
+}
+
+/// `tcptop report --json`.
+pub fn report(host: &Host) -> Value {
+    json(&run(host, Command::new(TCPTOP).args(["report", "--json"])))
+}
+
+/// `tcptop report --json` as an ordinary user.
+pub fn report_as(host: &Host, uid: u32, program: &Path) -> Value {
+    json(&run(host, Command::new(program).args(["report", "--json"]).uid(uid).gid(uid)))
+}
+
+fn run(host: &Host, command: &mut Command) -> Output {
+    host.run(|| command.output()).unwrap().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tcptop ended with {}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What `tcptop list --json` said.
+pub struct Listed {
+    /// All but the sockets.
+    pub head: Value,
+    /// The sockets by cookie.
+    pub rows: BTreeMap<u64, Value>,
+}
+
+impl Listed {
+    fn new(mut head: Value) -> Self {
+        let sockets = head.as_object_mut().unwrap().remove("sockets").unwrap();
+        let mut rows = BTreeMap::new();
+        for row in sockets.as_array().unwrap() {
+            let cookie = row["cookie"].as_u64().unwrap();
+            assert!(rows.insert(cookie, row.clone()).is_none(), "cookie {cookie} came twice");
+        }
+        Self { head, rows }
+    }
+}
