@@ -3,19 +3,20 @@
 use anyhow::Context as _;
 
 use super::args::{Args, ListArgs};
-use super::{WRITING, complain, look, stdout};
+use super::{WRITING, complain, look, looker, stdout};
 use crate::query::{Selection, SocketQuery, sockets};
 use crate::report::{self, List};
 
 pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
-    let (mut looker, world) = look(args)?;
+    let mut looker = looker(args, None);
+    let world = &look(&mut looker)?.world;
     let want = options.limit.unwrap_or(usize::MAX);
-    let view = sockets(&world, &SocketQuery { select: Selection::All, sort: options.sort, want });
+    let view = sockets(world, &SocketQuery { select: Selection::All, sort: options.sort, want });
     let mut detail = |snapshot: &crate::analysis::Snapshot, row: &crate::model::SocketRow| {
         looker.detail(row, snapshot.sample.table.origin(row))
     };
     let list = List {
-        world: &world,
+        world,
         view: &view,
         columns: options.columns.as_deref(),
         detail: if options.info { Some(&mut detail) } else { None },
@@ -25,7 +26,7 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
     }
     let written =
         if options.csv { report::write_csv(list, stdout()) } else { report::write_list_text(list, stdout()) };
-    for warning in report::warnings(&world) {
+    for warning in report::warnings(world) {
         complain(warning);
     }
     written.context(WRITING)

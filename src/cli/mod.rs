@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::analysis::World;
+use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
 use crate::source::{Live, LiveOptions};
 use args::{Args, Command};
@@ -70,11 +70,17 @@ fn write_all(bytes: &[u8]) -> anyhow::Result<()> {
 /// What we do when writing fails.
 const WRITING: &str = "writing to standard output";
 
-/// A look at this machine, and the looker for more questions.
-fn look(args: &Args) -> anyhow::Result<(Looker<Live>, Arc<World>)> {
-    let mut looker = Looker::new(Live::open(LiveOptions { wanted: args.families() }));
-    let world = looker.look().map_err(|e| {
-        anyhow::anyhow!("{e}; loading the kernel module tcp_diag or mounting /proc would help")
-    })?;
-    Ok((looker, world))
+/// Someone who looks at this machine as the arguments say; with rules, he judges, too.
+fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Live> {
+    let looker = Looker::new(Live::open(LiveOptions { wanted: args.families() }));
+    match rules {
+        Some(rules) => looker.judged_by(rules),
+        None => looker,
+    }
+}
+
+fn look(looker: &mut Looker<Live>) -> anyhow::Result<Arc<Judged>> {
+    looker
+        .look()
+        .map_err(|e| anyhow::anyhow!("{e}; loading the kernel module tcp_diag or mounting /proc would help"))
 }

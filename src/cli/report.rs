@@ -3,15 +3,16 @@
 use anyhow::Context as _;
 
 use super::args::{Args, ReportArgs};
-use super::{WRITING, look, stdout};
+use super::{WRITING, look, looker, stdout};
+use crate::diagnose::RuleBook;
 use crate::report;
 
 pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
-    let (_, world) = look(args)?;
+    let judged = look(&mut looker(args, Some(RuleBook::defaults()?)))?;
     if options.json {
-        report::write_report_json(&world, stdout())
+        report::write_report_json(&judged.world, stdout())
     } else {
-        report::write_report_text(&world, args.styled(), stdout())
+        report::write_report_text(&judged.world, args.styled(), stdout())
     }
     .context(WRITING)
 }

@@ -1,15 +1,16 @@
 //! Runs the rules over one namespace, look by look, and remembers what holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::details::Details;
 use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Value};
-use super::rule::{Context, Details, Held, Rule, RuleSpec, Verdict};
-use super::thresholds::{ThresholdError, Thresholds};
-use crate::analysis::Snapshot;
-use crate::model::{Host, Owners};
+use super::rule::{Context, Held, Rule, Verdict};
+use crate::analysis::{Snapshot, World};
+use crate::model::{Host, Owners, SocketDetail, SocketRow};
 
 /// How long a finding that cleared stays visible.
 pub const LINGERS: Duration = Duration::from_secs(60);
@@ -39,35 +40,62 @@ impl Judgement {
     }
 }
 
+/// A look at the machine, judged: what screen and reports show.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What was seen.
+    pub world: Arc<World>,
+    /// What follows for each namespace, in the order of [`World::snapshots`]; empty where nothing was judged.
+    pub judgements: Vec<Judgement>,
+}
+
 /// The rules with their memory, for one namespace.
 pub struct Judge {
     rules: Vec<(&'static str, Box<dyn Rule>)>,
+    details: Details,
     held: Held,
     findings: BTreeMap<(&'static str, Subject), Finding>,
 }
 
 impl Judge {
-    /// The rules of `specs` under these thresholds.
-    ///
-    /// # Errors
-    /// A threshold makes no sense.
-    pub fn new<'a>(
-        specs: impl Iterator<Item = &'a RuleSpec>,
-        thresholds: &Thresholds,
-    ) -> Result<Self, ThresholdError> {
-        let rules = specs.map(|s| Ok((s.id, (s.build)(thresholds)?))).collect::<Result<_, _>>()?;
-        Ok(Self { rules, held: Held::default(), findings: BTreeMap::new() })
+    /// A judge with these rules.
+    pub fn new(rules: impl Iterator<Item = (&'static str, Box<dyn Rule>)>) -> Self {
+        Self {
+            rules: rules.collect(),
+            details: Details::default(),
+            held: Held::default(),
+            findings: BTreeMap::new(),
+        }
     }
 
-    /// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
-    pub fn wants(
+    /// How many rules judge.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Judges one look. `ask` answers an exact question about a socket; it is called for at most
+    /// [`DETAIL_BUDGET`] of them.
+    pub fn look(
         &mut self,
         host: &Host,
         snapshot: &Snapshot,
         owners: Option<&Owners>,
-        details: &Details,
-    ) -> Vec<u32> {
-        let context = Context { host, snapshot, owners, details, held: &self.held };
+        ask: &mut dyn FnMut(&SocketRow) -> Option<SocketDetail>,
+    ) -> Judgement {
+        let wanted = self.wants(host, snapshot, owners);
+        let rows = &snapshot.sample.table.rows;
+        let answers = wanted.iter().filter_map(|n| {
+            let row = rows.get(*n as usize)?;
+            Some((row.cookie(), ask(row)?))
+        });
+        self.details.renew(snapshot.observed, answers);
+        self.judge(host, snapshot, owners)
+    }
+
+    /// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
+    fn wants(&mut self, host: &Host, snapshot: &Snapshot, owners: Option<&Owners>) -> Vec<u32> {
+        let context = Context { host, snapshot, owners, details: &self.details, held: &self.held };
         let wishes: Vec<Vec<u32>> = self.rules.iter_mut().map(|(_, r)| r.wants(&context)).collect();
         // The first wish of every rule before the second of any: no rule can use up the budget alone.
         let mut chosen = Vec::new();
@@ -86,16 +114,9 @@ impl Judge {
         chosen
     }
 
-    /// Judges one look.
-    pub fn judge(
-        &mut self,
-        host: &Host,
-        snapshot: &Snapshot,
-        owners: Option<&Owners>,
-        details: &Details,
-    ) -> Judgement {
+    fn judge(&mut self, host: &Host, snapshot: &Snapshot, owners: Option<&Owners>) -> Judgement {
         let now = snapshot.observed;
-        let context = Context { host, snapshot, owners, details, held: &self.held };
+        let context = Context { host, snapshot, owners, details: &self.details, held: &self.held };
         let mut drafts: Vec<(&'static str, Draft)> = Vec::new();
         let mut judgement = Judgement::default();
         for (id, rule) in &mut self.rules {

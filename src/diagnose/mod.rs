@@ -3,20 +3,24 @@
 //! A rule is code that decides and a document that explains. It sees a [`Snapshot`](crate::analysis::Snapshot) and what goes with it, and
 //! returns typed evidence; words are made of that elsewhere, from the document of the same id.
 
+mod book;
 mod counters;
+mod details;
 mod finding;
 mod judge;
 mod registry;
 mod rule;
 mod sockets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod thresholds;
 
+pub use book::{RuleBook, UnknownRule, find};
+pub use details::{DetailEntry, Details};
 pub use finding::{
     Confidence, Draft, Evidence, Finding, NotExamined, Severity, Source, Status, Subject, Value,
 };
-pub use judge::{DETAIL_BUDGET, Judge, Judgement, LINGERS};
+pub use judge::{DETAIL_BUDGET, Judge, Judged, Judgement, LINGERS};
 pub use registry::{RULES, all, spec};
-pub use rule::{Context, DetailEntry, Details, Family, Held, Levels, Proven, Rule, RuleSpec, Verdict};
+pub use rule::{Context, Family, Held, Levels, Proven, Rule, RuleSpec, Verdict};
 pub use thresholds::{Section, ThresholdError, Thresholds, ascending};

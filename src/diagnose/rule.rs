@@ -1,13 +1,12 @@
 //! What a rule is, and what it may see.
 
-use std::time::Duration;
-
 use rustc_hash::FxHashMap;
 
+use super::details::Details;
 use super::finding::{Draft, Severity, Subject};
 use super::thresholds::{ThresholdError, Thresholds};
 use crate::analysis::Snapshot;
-use crate::model::{Host, Owners, SocketDetail};
+use crate::model::{Host, Owners};
 
 /// The family of a rule: the file that it lives in and the heading under which it is listed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -60,38 +59,6 @@ impl Verdict {
     #[must_use]
     pub fn of(drafts: Vec<Draft>) -> Self {
         if drafts.is_empty() { Self::Quiet } else { Self::Fires(drafts) }
-    }
-}
-
-/// The answers to exact questions about single sockets, by cookie.
-#[derive(Clone, Default, Debug)]
-pub struct Details {
-    entries: FxHashMap<u64, DetailEntry>,
-}
-
-/// What is known of one socket from exact questions.
-#[derive(Clone, Debug)]
-pub struct DetailEntry {
-    /// When it was last asked, time after the first sample, and what came back.
-    pub now: (Duration, SocketDetail),
-    /// The same at the first question of this series, for differences over time; `None` after one question.
-    pub first: Option<(Duration, SocketDetail)>,
-}
-
-impl Details {
-    /// What is known of a socket.
-    #[must_use]
-    pub fn get(&self, cookie: u64) -> Option<&DetailEntry> {
-        self.entries.get(&cookie)
-    }
-
-    /// Takes the answers of one look. A socket that was not asked this time is forgotten: a series has no holes.
-    pub fn renew(&mut self, at: Duration, answers: impl Iterator<Item = (u64, SocketDetail)>) {
-        let mut old = std::mem::take(&mut self.entries);
-        for (cookie, detail) in answers {
-            let first = old.remove(&cookie).map(|e| e.first.unwrap_or(e.now));
-            self.entries.insert(cookie, DetailEntry { now: (at, detail), first });
-        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::details::Details;
 use super::finding::Severity;
-use super::rule::{Context, Details, Held, Rule, Verdict};
+use super::rule::{Context, Held, Rule, Verdict};
 use crate::analysis::Analyzer;
-use crate::model::{CounterTable, Facts, Host, Owners, Reading, SocketDetail, SocketRow, Sysctls, sysctl};
+use crate::model::{
+    CounterTable, Facts, Host, Origin, Owners, Reading, SocketDetail, SocketRow, Sysctls, TcpInfo, sysctl,
+};
 use crate::testkit;
 
 /// A namespace: set what it holds, then look.
@@ -111,5 +114,17 @@ impl Bench {
         let verdict = rule.judge(&context(&answered));
         self.answered = answered;
         verdict
+    }
+}
+
+/// An answer about a socket, with these fields of a `tcp_info` of today's length; the others are 0.
+pub fn detail(row: SocketRow, fields: &[(&str, u64)]) -> SocketDetail {
+    SocketDetail {
+        row,
+        origin: Origin::default(),
+        info: Some(TcpInfo::of_fields(fields)),
+        mem: None,
+        congestion: None,
+        ulp: None,
     }
 }

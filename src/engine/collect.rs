@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::mailbox::{Bell, Mailbox};
-use crate::analysis::{Analyzer, World};
+use crate::analysis::{Analyzer, Snapshot, World};
+use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
 use crate::model::{Host, Origin, Sample, SocketDetail, SocketRow};
 use crate::source::{Source, SourceError};
 
-/// A look, or why there is none, in one line.
-pub type Look = Result<Arc<World>, String>;
+/// A look with what follows from it, or why there is none, in one line.
+pub type Look = Result<Arc<Judged>, String>;
 
 /// The answer about one socket, with the cookie that was asked for; `None` inside when the socket is gone.
 pub type Detailed = (u64, Option<SocketDetail>);
@@ -38,36 +39,61 @@ pub struct Collector {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Derives worlds from a source, one namespace an analyzer. The same code serves a live screen and a single report.
+/// Derives worlds from a source and judges them, one namespace an analyzer and a judge. The same code serves a live screen
+/// and a single report.
 pub struct Looker<S> {
     source: S,
     host: Arc<Host>,
-    analyzers: Vec<(u64, Analyzer)>,
+    rules: Option<RuleBook>,
+    spaces: Vec<Space>,
     generation: u64,
     cpu: Option<(Duration, Instant)>,
 }
 
+/// What is remembered of one namespace from look to look.
+struct Space {
+    inode: u64,
+    analyzer: Analyzer,
+    judge: Option<Judge>,
+}
+
 impl<S: Source> Looker<S> {
-    /// A looker on a source.
+    /// A looker on a source; it does not judge.
     pub fn new(source: S) -> Self {
         let host = Arc::new(source.host().clone());
-        Self { source, host, analyzers: Vec::new(), generation: 0, cpu: None }
+        Self { source, host, rules: None, spaces: Vec::new(), generation: 0, cpu: None }
     }
 
-    /// Takes a sample of every namespace and derives.
+    /// The same, judging each look by these rules.
+    #[must_use]
+    pub fn judged_by(self, rules: RuleBook) -> Self {
+        Self { rules: Some(rules), ..self }
+    }
+
+    /// Takes a sample of every namespace, derives and judges.
     ///
     /// # Errors
     /// What the source says when nothing could be read.
-    pub fn look(&mut self) -> Result<Arc<World>, SourceError> {
+    pub fn look(&mut self) -> Result<Arc<Judged>, SourceError> {
         let samples = self.source.look()?;
         self.generation += 1;
-        let snapshots = samples.into_iter().map(|s| self.analyzer(&s).derive(s)).collect();
-        Ok(Arc::new(World {
+        let snapshots: Vec<_> = samples.into_iter().map(|s| self.space(&s).analyzer.derive(s)).collect();
+        let judgements = snapshots.iter().filter_map(|s| self.judge(s)).collect();
+        let world = World {
             generation: self.generation,
             host: Arc::clone(&self.host),
             snapshots,
             own_cpu: self.own_cpu(),
-        }))
+        };
+        Ok(Arc::new(Judged { world: Arc::new(world), judgements }))
+    }
+
+    fn judge(&mut self, snapshot: &Snapshot) -> Option<Judgement> {
+        let inode = snapshot.sample.netns.inode;
+        let judge = self.spaces.iter_mut().find(|s| s.inode == inode)?.judge.as_mut()?;
+        let source = &mut self.source;
+        let mut ask = |row: &SocketRow| source.detail(row, snapshot.sample.table.origin(row));
+        Some(judge.look(&self.host, snapshot, None, &mut ask))
     }
 
     /// Everything that is known about one socket now.
@@ -75,13 +101,14 @@ impl<S: Source> Looker<S> {
         self.source.detail(row, origin)
     }
 
-    fn analyzer(&mut self, sample: &Sample) -> &mut Analyzer {
-        let id = sample.netns.inode;
-        let at = self.analyzers.iter().position(|(n, _)| *n == id).unwrap_or_else(|| {
-            self.analyzers.push((id, Analyzer::default()));
-            self.analyzers.len() - 1
+    fn space(&mut self, sample: &Sample) -> &mut Space {
+        let inode = sample.netns.inode;
+        let at = self.spaces.iter().position(|s| s.inode == inode).unwrap_or_else(|| {
+            let judge = self.rules.as_ref().map(RuleBook::judge);
+            self.spaces.push(Space { inode, analyzer: Analyzer::default(), judge });
+            self.spaces.len() - 1
         });
-        &mut self.analyzers[at].1
+        &mut self.spaces[at]
     }
 
     fn own_cpu(&mut self) -> Option<f32> {
@@ -99,7 +126,7 @@ impl Collector {
     /// # Errors
     /// When the thread cannot be made.
     pub fn start<S: Source + 'static>(
-        open: impl FnOnce() -> S + Send + 'static,
+        open: impl FnOnce() -> Looker<S> + Send + 'static,
         interval: Duration,
         looks: Arc<Mailbox<Look>>,
         details: Arc<Mailbox<Detailed>>,
@@ -155,9 +182,8 @@ impl Drop for Closing<'_> {
     }
 }
 
-fn run<S: Source>(source: S, shared: &Shared) {
+fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
     let _closing = Closing(shared);
-    let mut looker = Looker::new(source);
     while !shared.stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let look = looker.look().map_err(|e| e.to_string());
@@ -189,15 +215,17 @@ mod tests {
         let (looks, details) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let open = || Live::open(LiveOptions::default());
+        let rules = RuleBook::defaults().unwrap();
+        let open = || Looker::new(Live::open(LiveOptions::default())).judged_by(rules);
         let collector =
             Collector::start(open, Duration::from_millis(100), Arc::clone(&looks), Arc::clone(&details))
                 .unwrap();
         let first = looks.wait().unwrap().unwrap();
         let second = looks.wait().unwrap().unwrap();
-        assert_eq!((first.generation, second.generation), (1, 2));
-        assert!(second.own_cpu.is_some());
-        let table = &second.snapshots[0].sample.table;
+        assert_eq!((first.world.generation, second.world.generation), (1, 2));
+        assert!(second.world.own_cpu.is_some());
+        assert_eq!(second.judgements.len(), second.world.snapshots.len());
+        let table = &second.world.snapshots[0].sample.table;
         let row = table.rows.iter().find(|r| r.local_port == port && r.peer_port == 0).unwrap();
         collector.ask(*row, table.origin(row));
         let (cookie, detail) = details.wait().unwrap();

@@ -235,6 +235,22 @@ impl TcpInfo {
         })
     }
 
+    /// A `tcp_info` of today's length with these fields, the others 0.
+    #[cfg(test)]
+    pub(crate) fn of_fields(fields: &[(&str, u64)]) -> Self {
+        let mut bytes = vec![0; 280];
+        for (name, value) in fields {
+            let f = FIELDS.iter().find(|f| f.name == *name).expect("a field of tcp_info");
+            let wide = value.to_le_bytes();
+            let place = &mut bytes[f.offset..f.offset + f.width.bytes()];
+            place.copy_from_slice(&wide[..place.len()]);
+            if cfg!(target_endian = "big") {
+                place.reverse();
+            }
+        }
+        Self::new(&bytes)
+    }
+
     /// The names of every field that is known, in the order of [`TcpInfo::iter`].
     pub fn names() -> impl Iterator<Item = &'static str> {
         FIELDS.iter().map(|f| f.name)

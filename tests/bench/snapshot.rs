@@ -54,11 +54,11 @@ fn measure() -> ([Duration; 4], usize, f64) {
     let mut memory = 0;
     for _ in 0..RUNS {
         let (drained, _) = timed(|| drain(&mut socket));
-        let (look, world) = timed(|| looker.look().unwrap());
-        rows = world.snapshots[0].sample.table.rows.len();
+        let (look, judged) = timed(|| looker.look().unwrap());
+        rows = judged.world.snapshots[0].sample.table.rows.len();
         // The previous snapshot is still on the screen while the next one is made.
         memory = memory.max(resident_kib().saturating_sub(before));
-        held.replace(world);
+        held.replace(judged);
         let (reported, ()) = timed(|| quiet(env!("CARGO_BIN_EXE_tcptop"), &["report"]));
         let (listed, ()) = timed(|| quiet("ss", &["-Htan"]));
         for (best, run) in best.iter_mut().zip([drained, look, reported, listed]) {
