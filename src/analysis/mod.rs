@@ -1,6 +1,6 @@
 //! What follows from a sample and the one before it. Pure: no kernel, no clock, no text.
 //!
-//! [`Analyzer::derive`] turns a [`Sample`] into a [`Snapshot`]; everything that a screen, a report or a rule
+//! [`Analyzer::derive`] turns a [`Sample`](crate::model::Sample) into a [`Snapshot`]; everything that a screen, a report or a rule
 //! counts is counted here, in one pass over the rows, and never while drawing.
 
 mod derive;

@@ -1,0 +1,19 @@
+//! Any bytes into every parser of `/proc`. `cargo +nightly fuzz run --fuzz-dir tests/fuzz proc_text`
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tcptop::wire;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut pairs = wire::Pairs::default();
+    let _ = wire::header_pairs(bytes, &mut pairs);
+    let _ = wire::snmp6(bytes, &mut pairs);
+    let _ = wire::sockstat(bytes, &mut tcptop::model::Sockstat::default());
+    let _ = wire::softnet(bytes);
+    let _ = wire::interfaces(bytes);
+    let _ = wire::conntrack_stats(bytes);
+    let _ = wire::file_nr(bytes);
+    for line in bytes.split(|b| *b == b'\n') {
+        let _ = wire::tcp_line(line);
+    }
+});
