@@ -8,6 +8,7 @@ mod counters;
 mod details;
 mod finding;
 mod judge;
+pub mod knowledge;
 mod registry;
 mod rule;
 mod sockets;

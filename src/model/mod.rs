@@ -12,6 +12,7 @@ mod state;
 pub mod sysctl;
 mod tcp_info;
 mod text;
+mod units;
 
 pub use addr::{Endpoint, Ip};
 pub use counters::{
@@ -28,3 +29,4 @@ pub use state::{StateCounts, TcpState};
 pub use sysctl::Sysctls;
 pub use tcp_info::{SkMemInfo, SocketDetail, TcpInfo};
 pub use text::{ForeignText, is_unsafe};
+pub use units::{Bytes, Grouped, Span};

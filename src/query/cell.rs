@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::analysis::Age;
-use crate::model::{Endpoint, ForeignText, Ip, TimerKind};
+use crate::model::{Bytes, Endpoint, ForeignText, Ip, Span, TimerKind};
 
 /// A value of a table. Its `Display` is for people and is safe for a terminal; [`Cell::plain`] is for programs.
 #[derive(Clone, PartialEq, Debug)]
@@ -128,126 +128,10 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
-/// An amount of memory or data as people read it: exact up to six digits, then in units of 1024.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bytes(pub u64);
-
-impl fmt::Display for Bytes {
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 1_000_000 {
-            return write!(f, "{}", self.0);
-        }
-        let mut amount = self.0 as f64 / 1024.0;
-        for unit in ["Ki", "Mi", "Gi", "Ti", "Pi"] {
-            if amount < 999.5 {
-                let digits = usize::from(amount < 9.95);
-                return write!(f, "{amount:.digits$}{unit}");
-            }
-            amount /= 1024.0;
-        }
-        write!(f, "{amount:.0}Ei")
-    }
-}
-
-/// A time span as people read it: two units at most, `950ms`, `1.2s`, `59s`, `1m12s`, `3d4h`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
-    millis: u64,
-}
-
-impl Span {
-    /// A span of milliseconds.
-    #[must_use]
-    pub const fn from_millis(millis: u64) -> Self {
-        Self { millis }
-    }
-
-    /// A span of seconds; negative is nothing.
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at the ends")]
-    pub fn from_seconds(seconds: f64) -> Self {
-        Self { millis: (seconds * 1000.0) as u64 }
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ms, s) = (self.millis, self.millis / 1000);
-        match s {
-            0 if ms == 0 => f.write_str("0s"),
-            0 => write!(f, "{ms}ms"),
-            1..10 if ms % 1000 >= 100 => write!(f, "{s}.{}s", ms % 1000 / 100),
-            1..60 => write!(f, "{s}s"),
-            60..3600 => write!(f, "{}m{:02}s", s / 60, s % 60),
-            3600..86_400 => write!(f, "{}h{:02}m", s / 3600, s % 3600 / 60),
-            _ => write!(f, "{}d{}h", s / 86_400, s % 86_400 / 3600),
-        }
-    }
-}
-
-/// A count as people read it, in groups of three digits: `12 418`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Grouped(pub u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut groups = [0_u64; 7];
-        let mut rest = self.0;
-        let mut used = 0;
-        for group in &mut groups {
-            *group = rest % 1000;
-            rest /= 1000;
-            used += 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        let mut text = String::with_capacity(27);
-        for (at, group) in groups.iter().take(used).rev().enumerate() {
-            if at == 0 {
-                write!(text, "{group}")?;
-            } else {
-                write!(text, " {group:03}")?;
-            }
-        }
-        f.pad(&text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
-
-    #[test]
-    fn spans_use_two_units_at_most() {
-        let shown = [0, 1, 950, 1000, 1_234, 9_999, 59_999, 72_000, 7_500_000, 273_600_000]
-            .map(|ms| Span::from_millis(ms).to_string());
-        assert_eq!(shown, ["0s", "1ms", "950ms", "1s", "1.2s", "9.9s", "59s", "1m12s", "2h05m", "3d4h"]);
-        assert_eq!(Span::from_seconds(-1.0).to_string(), "0s");
-        assert_eq!(Span::from_seconds(f64::NAN).to_string(), "0s");
-    }
-
-    #[test]
-    fn bytes_are_exact_while_they_fit_and_never_wider_than_six() {
-        assert_eq!(Bytes(999_999).to_string(), "999999");
-        assert_eq!(Bytes(1_000_000).to_string(), "977Ki");
-        assert_eq!(Bytes(6 << 20).to_string(), "6.0Mi");
-        for shift in 0..64 {
-            for n in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift] {
-                assert!(Bytes(n).to_string().len() <= 6, "{n}: {}", Bytes(n));
-            }
-        }
-    }
-
-    #[test]
-    fn counts_are_grouped() {
-        let shown = [0, 7, 999, 1000, 12_418, 1_000_000, u64::MAX].map(|n| Grouped(n).to_string());
-        let want = ["0", "7", "999", "1 000", "12 418", "1 000 000", "18 446 744 073 709 551 615"];
-        assert_eq!(shown, want);
-        assert_eq!(format!("{:>7}", Grouped(1234)), "  1 234");
-    }
 
     #[test]
     fn timers_read_as_people_say_them() {

@@ -17,7 +17,8 @@ mod selection;
 mod sockets;
 mod top;
 
-pub use cell::{Bytes, Cell, Grouped, Span};
+pub use crate::model::{Bytes, Grouped, Span};
+pub use cell::Cell;
 pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
 pub use columns::{ColumnId, Owner, cell, owner};
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};

@@ -1,0 +1,41 @@
+//! The list of embedded documents.
+
+use std::sync::LazyLock;
+
+use super::document::Document;
+
+struct Embedded {
+    lang: &'static str,
+    id: &'static str,
+    text: &'static str,
+}
+
+macro_rules! documents {
+    ($lang:literal: $($id:literal)*) => {
+        &[$(Embedded {
+            lang: $lang,
+            id: $id,
+            text: include_str!(concat!("../../../assets/knowledge/", $lang, "/", $id, ".md")),
+        }),*]
+    };
+}
+
+/// Every document, in reading order. A test compares this list with the folder.
+const TEXTS: &[&[Embedded]] = &[documents!["en":
+    // Rules: the socket tables.
+    "close-wait-leak"
+    "orphan-limit"
+    // Rules: limits and counters.
+    "time-wait-overflow"
+]];
+
+/// Every document of every language.
+pub(super) fn all() -> &'static [Document] {
+    static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| read().flatten().collect());
+    &DOCUMENTS
+}
+
+/// Reads the embedded texts. A document that cannot be read would be missing; a test proves that none is.
+pub(super) fn read() -> impl Iterator<Item = Result<Document, String>> {
+    TEXTS.iter().copied().flatten().map(|t| Document::parse(t.lang, t.id, t.text))
+}

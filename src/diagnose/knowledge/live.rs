@@ -1,0 +1,98 @@
+//! What fills the placeholders of a document.
+
+use super::features::Kernel;
+use super::words::{evidence_text, of_subject};
+use crate::analysis::Snapshot;
+use crate::diagnose::Finding;
+use crate::model::{Grouped, Host, Reading};
+
+/// What is known when a document is shown: the machine, a finding, both or nothing.
+#[derive(Clone, Copy, Default)]
+pub struct Live<'a> {
+    machine: Option<(&'a Host, &'a Snapshot)>,
+    finding: Option<&'a Finding>,
+}
+
+impl<'a> Live<'a> {
+    /// Nothing is known.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { machine: None, finding: None }
+    }
+
+    /// This machine, as one of its namespaces shows it.
+    #[must_use]
+    pub const fn of(host: &'a Host, snapshot: &'a Snapshot) -> Self {
+        Self { machine: Some((host, snapshot)), finding: None }
+    }
+
+    /// The same, about a finding.
+    #[must_use]
+    pub const fn with(mut self, finding: &'a Finding) -> Self {
+        self.finding = Some(finding);
+        self
+    }
+
+    pub(super) fn kernel(self) -> Kernel<'a> {
+        self.machine.map_or(Kernel::unknown(), |(host, s)| Kernel::of(host, &s.sample.facts.sysctls))
+    }
+
+    /// The words for a placeholder in running text.
+    pub(super) fn text(self, name: &str) -> String {
+        match name.split_once(':') {
+            Some((kind, of)) => self.value(kind, of),
+            None => self.found(name).unwrap_or_else(|| UNKNOWN.into()),
+        }
+    }
+
+    /// The words for a placeholder in a command that a person will paste. What is not known, and foreign text that a shell
+    /// would not take as one plain word, stays a name to be replaced.
+    pub(super) fn code(self, name: &str) -> String {
+        self.found(name).filter(|v| is_plain_word(v)).unwrap_or_else(|| name.to_ascii_uppercase())
+    }
+
+    fn found(self, name: &str) -> Option<String> {
+        let draft = &self.finding?.draft;
+        of_subject(&draft.subject, name).or_else(|| evidence_text(draft, name))
+    }
+
+    fn value(self, kind: &str, name: &str) -> String {
+        let Some((_, snapshot)) = self.machine else { return UNKNOWN.into() };
+        let facts = &snapshot.sample.facts;
+        match kind {
+            "sysctl" => match facts.sysctls.reading(name) {
+                Reading::Known(value) => value.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+                Reading::Absent => ABSENT.into(),
+                Reading::Unreadable(why) => format!("{UNKNOWN} ({why})"),
+            },
+            "counter" => match &facts.counters {
+                Reading::Known(counters) => {
+                    counters.get(name).map_or_else(|| ABSENT.into(), |n| Grouped(n).to_string())
+                }
+                Reading::Absent => ABSENT.into(),
+                Reading::Unreadable(why) => format!("{UNKNOWN} ({why})"),
+            },
+            "limit" => {
+                if let Some(limit) = snapshot.limits.iter().find(|l| l.id.name() == name) {
+                    let (used, max) = (Grouped(limit.used), Grouped(limit.max));
+                    return format!("{used} of {max} ({:.0}%)", limit.ratio() * 100.0);
+                }
+                let missing = snapshot.limits_missing.iter().find(|l| l.id.name() == name);
+                missing.map_or_else(|| ABSENT.into(), |m| format!("{UNKNOWN} ({})", m.why))
+            }
+            _ => UNKNOWN.into(),
+        }
+    }
+}
+
+const UNKNOWN: &str = "unknown";
+const ABSENT: &str = "absent here";
+
+/// Whether a shell takes it as one word and does nothing else with it.
+fn is_plain_word(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '_' | '-' | '@' | '+' | ','))
+}

@@ -1,0 +1,97 @@
+//! The explanations: one document per rule, state, limit and sysctl, embedded in the program.
+//!
+//! A document is TOML between two lines of `+++`, then Markdown with the headings of [`HEADINGS`]. It speaks of the
+//! machine at hand in three ways: `{names}` are filled from a finding and from live values ([`Live`]), and lines between
+//! `::when FEATURE`, `::else` and `::end` are there only where the kernel has the feature ([`FEATURES`]).
+//!
+//! A language is a folder; what it lacks is read in English.
+
+mod catalogue;
+mod document;
+mod features;
+mod layout;
+mod live;
+mod places;
+mod render;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use document::{Document, HEADINGS, Kind};
+pub use features::{FEATURES, Feature};
+pub use layout::{Line, layout};
+pub use live::Live;
+pub use render::{Block, Run, Style, render};
+pub use words::{label, subject_text, title, title_in, value_text};
+
+/// The language in which every document exists.
+pub const ENGLISH: &str = "en";
+
+/// The English document of a rule, state, limit or sysctl, by its id or by a name that it is [about](Document::about).
+#[must_use]
+pub fn document(id: &str) -> Option<&'static Document> {
+    document_in(ENGLISH, id)
+}
+
+/// The document in a language, in English where that language lacks it.
+#[must_use]
+pub fn document_in(lang: &str, id: &str) -> Option<&'static Document> {
+    let of = |lang: &str| {
+        let own = documents_of(lang).find(|d| d.id == id);
+        own.or_else(|| documents_of(lang).find(|d| d.about.iter().any(|a| a == id)))
+    };
+    of(lang).or_else(|| of(ENGLISH))
+}
+
+/// Every document in a language, in English where that language lacks it, by kind and in reading order.
+pub fn documents(lang: &str) -> impl Iterator<Item = &'static Document> {
+    documents_of(ENGLISH)
+        .map(move |english| documents_of(lang).find(|d| d.id == english.id).unwrap_or(english))
+}
+
+fn documents_of(lang: &str) -> impl Iterator<Item = &'static Document> {
+    catalogue::all().iter().filter(move |d| d.lang == lang)
+}
+
+/// The document that a person means: letter case, `-` for `_`, the `state-`, `limit-` and `sysctl-` in front and the
+/// `net.ipv4.` of a sysctl do not matter.
+///
+/// # Errors
+/// The nearest names, best first, where nothing has that name.
+pub fn find(lang: &str, said: &str) -> Result<&'static Document, Vec<&'static str>> {
+    let plain = |name: &str| name.trim().to_ascii_lowercase().replace('_', "-");
+    let wanted = plain(said);
+    let ends = |name: &str| {
+        let name = plain(name);
+        let after = |c: char| name.rsplit(c).next() == Some(wanted.as_str());
+        name == wanted
+            || ["state-", "limit-", "sysctl-"].iter().any(|p| name.strip_prefix(p) == Some(&wanted))
+            || after('.')
+    };
+    let exact = document_in(lang, said).or_else(|| documents(lang).find(|d| plain(d.id) == wanted));
+    if let Some(found) = exact.or_else(|| documents(lang).find(|d| d.names().any(ends))) {
+        return Ok(found);
+    }
+    let likeness = |d: &Document| {
+        let short = |n: &str| plain(n.rsplit('.').next().unwrap_or(n));
+        d.names().map(|n| strsim::jaro_winkler(&short(n), &wanted)).fold(0.0, f64::max)
+    };
+    let mut near: Vec<_> = documents(lang).map(|d| (likeness(d), d.shown_name())).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Err(near.into_iter().take(3).map(|(_, name)| name).collect())
+}
+
+/// The names of the evidence that the titles of a rule's document speak of: the rule has to give them.
+#[must_use]
+pub fn placeholders(id: &str) -> Vec<&'static str> {
+    let Some(document) = document(id) else { return Vec::new() };
+    let mut names: Vec<&'static str> = document
+        .titles
+        .values()
+        .flat_map(|t| places::places(t))
+        .filter(|name| document.evidence.contains_key(*name))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

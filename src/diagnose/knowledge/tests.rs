@@ -1,0 +1,237 @@
+//! What holds of every document.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::places::places;
+use super::words::names_of_subject;
+use super::*;
+use crate::analysis::LimitId;
+use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value};
+use crate::model::{ForeignText, sysctl::SPECS};
+
+fn english() -> impl Iterator<Item = &'static Document> {
+    documents(ENGLISH)
+}
+
+#[test]
+fn every_file_is_in_the_list_and_can_be_read() {
+    let mut listed = BTreeSet::new();
+    for document in catalogue::read() {
+        let d = document.unwrap();
+        assert!(listed.insert(format!("{}/{}.md", d.lang, d.id)), "{} stands twice in the list", d.id);
+    }
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/knowledge");
+    let mut files = BTreeSet::new();
+    for lang in std::fs::read_dir(root).unwrap() {
+        let lang = lang.unwrap();
+        for file in std::fs::read_dir(lang.path()).unwrap() {
+            let name = |n: std::ffi::OsString| n.into_string().unwrap();
+            files.insert(format!("{}/{}", name(lang.file_name()), name(file.unwrap().file_name())));
+        }
+    }
+    assert_eq!(listed, files);
+}
+
+#[test]
+fn rules_and_nothing_else_have_titles_and_subjects() {
+    for d in english() {
+        let is_rule = d.kind == Kind::Rule;
+        assert_eq!(d.titles.contains_key("default"), is_rule, "{}", d.id);
+        assert_eq!(d.subjects.is_empty(), !is_rule, "{}", d.id);
+    }
+}
+
+#[test]
+fn headings_are_complete_and_in_order_and_none_is_empty() {
+    for d in english() {
+        let blocks = render(d, Live::nothing());
+        let headings: Vec<_> = blocks
+            .iter()
+            .filter_map(|b| if let Block::Heading(h) = b { Some(h.as_str()) } else { None })
+            .collect();
+        assert_eq!(headings, HEADINGS, "{}", d.id);
+        let empty = blocks.windows(2).any(|w| matches!(w, [Block::Heading(_), Block::Heading(_)]));
+        assert!(!empty && !matches!(blocks.last(), Some(Block::Heading(_))), "{}: an empty section", d.id);
+    }
+}
+
+#[test]
+fn every_placeholder_exists() {
+    for d in english() {
+        let of_subjects = |name: &str| {
+            !d.subjects.is_empty() && d.subjects.iter().all(|s| names_of_subject(s).contains(&name))
+        };
+        let of_any_subject = |name: &str| d.subjects.iter().any(|s| names_of_subject(s).contains(&name));
+        for subject in &d.subjects {
+            assert!(!names_of_subject(subject).is_empty(), "{}: there is no subject {subject}", d.id);
+        }
+        for title in d.titles.values() {
+            for name in places(title) {
+                let known = d.evidence.contains_key(name) || of_subjects(name);
+                assert!(known, "{}: {{{name}}} in {title:?}", d.id);
+            }
+        }
+        for name in places(d.body) {
+            let known = match name.split_once(':') {
+                Some(("sysctl", n)) => SPECS.iter().any(|s| s.name == n),
+                Some(("limit", n)) => LIMITS.iter().any(|l| l.name() == n),
+                Some(("counter", n)) => n.split_once('.').is_some_and(|(table, counter)| {
+                    table.starts_with(|c: char| c.is_ascii_uppercase()) && !counter.is_empty()
+                }),
+                Some(_) => false,
+                // In a command, a name that no finding fills stays to be replaced.
+                None => d.kind != Kind::Rule || d.evidence.contains_key(name) || of_any_subject(name),
+            };
+            assert!(known, "{}: {{{name}}}", d.id);
+        }
+    }
+}
+
+const LIMITS: [LimitId; 8] = [
+    LimitId::EphemeralPorts,
+    LimitId::Conntrack,
+    LimitId::TimeWaitBuckets,
+    LimitId::Orphans,
+    LimitId::TcpMemory,
+    LimitId::OpenFiles,
+    LimitId::AcceptQueue,
+    LimitId::ProcessFds,
+];
+
+#[test]
+fn switches_name_features_and_are_closed() {
+    for d in catalogue::all() {
+        let mut open = false;
+        for line in d.body.lines().filter(|l| l.starts_with("::")) {
+            match line.split_once(' ') {
+                Some(("::when", name)) => {
+                    assert!(FEATURES.iter().any(|f| f.name == name), "{}: {line}", d.id);
+                    assert!(!std::mem::replace(&mut open, true), "{}: {line} inside another", d.id);
+                }
+                None if line == "::else" => assert!(open, "{}: {line}", d.id),
+                None if line == "::end" => assert!(std::mem::take(&mut open), "{}: {line}", d.id),
+                _ => panic!("{}: {line}", d.id),
+            }
+        }
+        assert!(!open, "{}: a switch is not closed", d.id);
+    }
+}
+
+#[test]
+fn code_can_be_pasted_and_lines_are_not_too_long() {
+    for d in english() {
+        for line in d.body.lines() {
+            assert!(line.chars().count() <= 125, "{}: {line}", d.id);
+            assert!(!line.contains('\t') && line.trim_end() == line, "{}: {line:?}", d.id);
+        }
+        for block in render(d, Live::nothing()) {
+            if let Block::Code(line) = block {
+                assert!(line.is_ascii(), "{}: {line}", d.id);
+                assert!(line.len() <= 74, "{}: {line} would not fit 80 columns", d.id);
+                let prompt = line.starts_with(['$', '#', '>', '%']);
+                assert!(!prompt && !line.trim().is_empty(), "{}: {line}", d.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn summaries_are_one_sentence() {
+    for d in english() {
+        let s = &d.summary;
+        assert!(s.ends_with('.') && s.matches(". ").count() == 0, "{}: {s}", d.id);
+        assert!(s.len() <= 120 && !s.contains('\n'), "{}: {s}", d.id);
+        assert!(!d.name.is_empty() && d.name.len() <= 60, "{}", d.id);
+    }
+}
+
+fn finding(rule: &'static str, subject: Subject, evidence: Vec<Evidence>) -> Finding {
+    Finding {
+        rule,
+        draft: Draft::new(Severity::Warning, subject, evidence),
+        since: Duration::ZERO,
+        status: Status::Firing,
+        history: Vec::new(),
+        explained: Vec::new(),
+    }
+}
+
+fn java(comm: &str, close_wait: Value) -> Finding {
+    let subject = Subject::Process { pid: 2211, comm: comm.into() };
+    finding("close-wait-leak", subject, vec![Evidence::new("close_wait", close_wait, Source::SockDiag)])
+}
+
+#[test]
+fn a_title_is_filled_and_what_is_missing_is_a_question_mark() {
+    let count = Value::Count(12_418);
+    assert_eq!(title(&java("java", count)), "java[2211] holds 12 418 connections that the peer has closed");
+    assert_eq!(
+        title(&java("java", Value::Unknown)),
+        "java[2211] holds ? connections that the peer has closed"
+    );
+    assert!(!title(&java("\u{1b}[2J", Value::Count(1))).contains('\u{1b}'));
+    let unheard = finding("no-such-rule", Subject::Host, Vec::new());
+    assert_eq!(title(&unheard), "no-such-rule: this machine");
+}
+
+#[test]
+fn commands_carry_the_subject_and_never_what_a_shell_would_obey() {
+    let d = document("close-wait-leak").unwrap();
+    let code = |live: Live<'_>| -> String {
+        render(d, live)
+            .into_iter()
+            .filter_map(|b| if let Block::Code(c) = b { Some(c + "\n") } else { None })
+            .collect()
+    };
+    assert!(code(Live::nothing()).contains("/proc/PID/"));
+    assert!(code(Live::nothing().with(&java("java", Value::Unknown))).contains("/proc/2211/"));
+    let named = |name: &str| {
+        let mut f = java("x", Value::Unknown);
+        f.draft.subject = Subject::Interface { name: name.into() };
+        Live::nothing().with(&f).code("interface")
+    };
+    assert_eq!(named("eth0.7"), "eth0.7");
+    for hostile in ["a;reboot", "$(id)", "`id`", "-rf", "a b", "", "\n"] {
+        assert_eq!(named(hostile), "INTERFACE", "{hostile:?}");
+    }
+}
+
+#[test]
+fn values_have_their_units() {
+    let shown = [
+        Value::Count(1234),
+        Value::Number(-3),
+        Value::Ratio(0.967),
+        Value::Ratio(0.031),
+        Value::Ratio(f64::NAN),
+        Value::Time(Duration::from_secs(2460)),
+        Value::PerSecond(31.4),
+        Value::PerMinute(9.0),
+        Value::PerSecond(0.0),
+        Value::Bytes(6 << 20),
+        Value::Text(ForeignText::from("a\nb")),
+        Value::Unknown,
+    ]
+    .map(|v| value_text(&v));
+    let want =
+        ["1 234", "-3", "97%", "3.1%", "?", "41m00s", "31/s", "9.0/min", "0/s", "6.0MiB", "a\\nb", "?"];
+    assert_eq!(shown, want);
+}
+
+#[test]
+fn people_find_what_they_mean() {
+    let found = |said: &str| find(ENGLISH, said).map(|d| d.id);
+    for said in ["close-wait-leak", "CLOSE-WAIT-LEAK", "close_wait_leak", " close-wait-leak"] {
+        assert_eq!(found(said), Ok("close-wait-leak"), "{said}");
+    }
+    let near = found("close-wait-leek").unwrap_err();
+    assert_eq!((near.len(), near[0]), (3, "close-wait-leak"));
+    assert!(find(ENGLISH, "").is_err());
+}
+
+#[test]
+fn another_language_falls_back_to_english() {
+    assert_eq!(document_in("xx", "close-wait-leak").unwrap().lang, ENGLISH);
+    assert_eq!(documents("xx").count(), english().count());
+}

@@ -1,0 +1,113 @@
+//! Findings in words.
+
+use super::places::fill;
+use super::{ENGLISH, document_in};
+use crate::diagnose::finding::{Draft, Finding, Subject, Value};
+use crate::model::{Bytes, Grouped, Span};
+
+/// What stands in a title for a value that could not be known.
+const UNKNOWN: &str = "?";
+
+/// The title of a finding, in English.
+#[must_use]
+pub fn title(finding: &Finding) -> String {
+    title_in(ENGLISH, finding)
+}
+
+/// The title of a finding, from the document of its rule. Safe for a terminal.
+#[must_use]
+pub fn title_in(lang: &str, finding: &Finding) -> String {
+    let draft = &finding.draft;
+    let pattern = document_in(lang, finding.rule).and_then(|d| {
+        let variant = draft.variant.and_then(|v| d.titles.get(v));
+        variant.or_else(|| d.titles.get("default"))
+    });
+    let Some(pattern) = pattern else { return format!("{}: {}", finding.rule, subject_text(&draft.subject)) };
+    fill(pattern, |name| {
+        let value = of_subject(&draft.subject, name).or_else(|| evidence_text(draft, name));
+        value.unwrap_or_else(|| UNKNOWN.into())
+    })
+}
+
+/// The label of a piece of evidence of a rule; its name where the document has none.
+#[must_use]
+pub fn label(rule: &str, evidence: &str) -> String {
+    let label = super::document(rule).and_then(|d| d.evidence.get(evidence).cloned());
+    label.unwrap_or_else(|| evidence.replace('_', " "))
+}
+
+/// A value with its unit, for people. Safe for a terminal.
+#[must_use]
+pub fn value_text(value: &Value) -> String {
+    match value {
+        Value::Count(n) => Grouped(*n).to_string(),
+        Value::Number(n) => n.to_string(),
+        Value::Ratio(r) if r.is_finite() => {
+            format!("{:.*}%", usize::from(*r < 0.0995 && *r > 0.0), r * 100.0)
+        }
+        Value::Time(t) => Span::from_seconds(t.as_secs_f64()).to_string(),
+        Value::PerSecond(r) if r.is_finite() => format!("{}/s", rate(*r)),
+        Value::PerMinute(r) if r.is_finite() => format!("{}/min", rate(*r)),
+        Value::Bytes(n) => format!("{}B", Bytes(*n)),
+        Value::Text(text) => text.to_string(),
+        Value::Ratio(_) | Value::PerSecond(_) | Value::PerMinute(_) | Value::Unknown => UNKNOWN.into(),
+    }
+}
+
+fn rate(per: f64) -> String {
+    let digits = usize::from(per.abs() < 9.95 && per != 0.0);
+    format!("{per:.digits$}")
+}
+
+/// Whom a finding is about, for people. Safe for a terminal.
+#[must_use]
+pub fn subject_text(subject: &Subject) -> String {
+    match subject {
+        Subject::Host => "this machine".into(),
+        Subject::Process { pid, comm } => format!("{comm}[{pid}]"),
+        Subject::Peer { addr, prefix: None } => addr.to_string(),
+        Subject::Peer { addr, prefix: Some(len) } => format!("{addr}/{len}"),
+        Subject::Listener { local, .. } => local.to_string(),
+        Subject::Destination { local: None, peer } => peer.to_string(),
+        Subject::Destination { local: Some(local), peer } => format!("{peer} from {local}"),
+        Subject::Socket { local, peer, .. } => format!("{local} → {peer}"),
+        Subject::Sysctl { name } => name.to_string(),
+        Subject::Interface { name } => name.to_string(),
+        Subject::Namespace { inode } => format!("net:[{inode}]"),
+    }
+}
+
+/// The part of a subject that a placeholder names.
+pub(super) fn of_subject(subject: &Subject, name: &str) -> Option<String> {
+    Some(match (name, subject) {
+        ("subject", _) | ("addr", Subject::Peer { .. }) => subject_text(subject),
+        ("pid", Subject::Process { pid, .. }) => pid.to_string(),
+        ("comm", Subject::Process { comm, .. }) => comm.to_string(),
+        ("addr", Subject::Destination { peer, .. } | Subject::Socket { peer, .. }) => peer.addr.to_string(),
+        ("addr", Subject::Listener { local, .. }) => local.addr.to_string(),
+        ("port", Subject::Destination { peer, .. } | Subject::Socket { peer, .. }) => peer.port.to_string(),
+        ("port", Subject::Listener { local, .. }) => local.port.to_string(),
+        ("local", Subject::Destination { local: Some(local), .. }) => local.to_string(),
+        ("interface", Subject::Interface { name }) => name.to_string(),
+        _ => return None,
+    })
+}
+
+/// The names that [`of_subject`] knows for a kind of subject.
+#[cfg(test)]
+pub(super) fn names_of_subject(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "process" => &["subject", "pid", "comm"],
+        "peer" => &["subject", "addr"],
+        "destination" => &["subject", "addr", "port", "local"],
+        "listener" | "socket" => &["subject", "addr", "port"],
+        "interface" => &["subject", "interface"],
+        "host" | "sysctl" | "namespace" => &["subject"],
+        _ => &[],
+    }
+}
+
+/// The value of the evidence of a name.
+pub(super) fn evidence_text(draft: &Draft, name: &str) -> Option<String> {
+    draft.evidence.iter().find(|e| e.name == name).map(|e| value_text(&e.value))
+}
