@@ -1,10 +1,12 @@
 //! The arguments. What is not here does not work yet.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::diagnose::{RuleSpec, Severity, find};
 use crate::query::{Column as _, ColumnId, Sort, Spec};
 use crate::source::Wanted;
 
@@ -39,6 +41,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// The socket table
     List(ListArgs),
+    /// What is wrong: findings, and an exit code for monitoring
+    Check(CheckArgs),
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -76,6 +80,64 @@ pub(super) struct ListArgs {
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
     pub(super) info: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Exit codes: 0 nothing at or above --fail-on, 1 warnings, 2 critical, 3 could not examine.\n\
+    A mistake in the arguments is 2, too, with nothing on standard output."
+)]
+pub(super) struct CheckArgs {
+    /// For programs: one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How long to observe, in seconds
+    #[arg(long, value_name = "SEC", default_value = "1", value_parser = seconds)]
+    pub(super) interval: Duration,
+    /// The severity from which the exit code is not 0
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Warning)]
+    pub(super) fail_on: FailOn,
+    /// Judges this rule only; can be given several times
+    #[arg(long, value_name = "ID", value_parser = find)]
+    pub(super) rule: Vec<&'static RuleSpec>,
+    /// Leaves this rule out; can be given several times
+    #[arg(long, value_name = "ID", value_parser = find)]
+    pub(super) skip: Vec<&'static RuleSpec>,
+    /// Another number for a rule; can be given several times
+    #[arg(long, value_name = "RULE.NUMBER=VALUE")]
+    pub(super) set: Vec<String>,
+    /// The evidence of each finding, and what could not be judged
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) verbose: bool,
+}
+
+/// From which severity a check fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum FailOn {
+    Warning,
+    Critical,
+}
+
+impl FailOn {
+    /// The severity of that name.
+    pub(super) const fn severity(self) -> Severity {
+        match self {
+            Self::Warning => Severity::Warning,
+            Self::Critical => Severity::Critical,
+        }
+    }
+}
+
+/// The shortest and the longest observation, seconds.
+const OBSERVATION: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
+    if OBSERVATION.contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("must be from {} to {} seconds", OBSERVATION.start(), OBSERVATION.end()))
+    }
 }
 
 fn column(name: &str) -> Result<ColumnId, String> {

@@ -1,8 +1,9 @@
 //! The command line: what was asked for, who does it, and the exit code.
 //!
-//! Exit codes: 0 done, 1 could not (one line on standard error), 2 usage. A closed pipe is no error.
+//! Exit codes: 0 done, 1 could not (one line on standard error), 2 usage. A closed pipe is no error. `check` has its own.
 
 mod args;
+mod check;
 mod list;
 mod page;
 mod report;
@@ -23,7 +24,7 @@ use args::{Args, Command};
 #[must_use]
 pub fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             complain(format_args!("{e:#}"));
@@ -32,8 +33,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::Check(options) => return Ok(check::run(args, options)),
         Command::Report(options) => report::run(args, options),
         Command::List(options) => list::run(args, options),
         Command::Completions { shell } => {
@@ -42,7 +44,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
             write_all(&script)
         }
         Command::Man => write_all(&page::man(Args::command())?),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says what went wrong, in one line.

@@ -10,9 +10,9 @@ use crate::report;
 pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
     let judged = look(&mut looker(args, Some(RuleBook::defaults()?)))?;
     if options.json {
-        report::write_report_json(&judged.world, stdout())
+        report::write_report_json(&judged, stdout())
     } else {
-        report::write_report_text(&judged.world, args.styled(), stdout())
+        report::write_report_text(&judged, args.styled(), stdout())
     }
     .context(WRITING)
 }

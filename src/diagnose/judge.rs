@@ -33,6 +33,13 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Every rule that gave no answer, and why.
+    pub fn unjudged(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        let not_examined = self.not_examined.iter().map(|n| (n.rule, n.reason.clone()));
+        let longer = |n: &NotExamined| (n.rule, format!("needs a longer observation: {}", n.reason));
+        not_examined.chain(self.ask_again.iter().map(longer))
+    }
+
     /// The worst severity among the findings that hold.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {

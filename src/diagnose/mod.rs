@@ -15,6 +15,7 @@ mod sockets;
 #[cfg(test)]
 pub(crate) mod testing;
 mod thresholds;
+mod words;
 
 pub use book::{RuleBook, UnknownRule, find};
 pub use details::{DetailEntry, Details};

@@ -4,6 +4,10 @@
 //! the contract is that of `assets/schema`.
 
 mod address;
+mod check_json;
+mod check_text;
+mod finding;
+mod host;
 mod incomplete;
 mod list_csv;
 mod list_json;
@@ -14,6 +18,8 @@ mod summary_text;
 mod table;
 mod time;
 
+pub use check_json::write_json as write_check_json;
+pub use check_text::{Outcome, write_text as write_check_text};
 pub use incomplete::warnings;
 pub use list_csv::write_csv;
 pub use list_json::write_json as write_list_json;

@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Text};
+use super::finding::{Finding, findings};
+use super::host::Host;
 use super::{SCHEMA, incomplete, time};
-use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, World};
-use crate::model::{Capability, StateCounts};
+use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse};
+use crate::diagnose::Judged;
+use crate::model::StateCounts;
 use crate::query::{
     Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, PeerRow, Sort, listeners, peers,
 };
@@ -28,16 +31,9 @@ struct Document<'a> {
     listeners: Vec<Listener>,
     ports: Ports,
     limits: Vec<Gauge>,
+    findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_examined: Vec<NotExamined>,
-}
-
-#[derive(Serialize)]
-struct Host<'a> {
-    hostname: &'a str,
-    kernel: &'a str,
-    netns: &'a str,
-    privileged: bool,
 }
 
 #[derive(Serialize)]
@@ -196,24 +192,20 @@ fn rounded(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 1000.0
 }
 
-/// Writes the report of the first namespace of the world.
+/// Writes the report of the first namespace of the world, with every finding.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_json(world: &World, mut out: impl Write) -> io::Result<()> {
+pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
+    let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
-    let (sample, host) = (&snapshot.sample, &world.host);
+    let sample = &snapshot.sample;
     let top = PeerQuery { group: Grouping::Address, sort: Sort::by(PeerColumn::Total), want: FIRST };
     let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
     let document = Document {
         schema: SCHEMA,
         taken_at: time::rfc3339(sample.taken.wall),
-        host: Host {
-            hostname: host.hostname.raw(),
-            kernel: host.kernel.raw(),
-            netns: sample.netns.name.raw(),
-            privileged: host.privileges.sees_all_processes() && host.privileges.has(Capability::NetAdmin),
-        },
+        host: Host::of(world, snapshot),
         complete: sample.completeness.is_complete(),
         gaps: incomplete::gaps(sample).collect(),
         states: States {
@@ -230,6 +222,7 @@ pub fn write_json(world: &World, mut out: impl Write) -> io::Result<()> {
             .collect(),
         ports: Ports::of(&snapshot.ports),
         limits: snapshot.limits.iter().map(Gauge::from).collect(),
+        findings: findings(judged),
         not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
     };
     serde_json::to_writer(&mut out, &document)?;

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::table::Table;
-use super::{incomplete, time};
+use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
+use crate::diagnose::Judged;
 use crate::model::TcpState;
 use crate::query::Align::{Left, Right};
 use crate::query::{
@@ -19,7 +20,8 @@ const FIRST: usize = 10;
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_text(world: &World, bold: bool, mut out: impl Write) -> io::Result<()> {
+pub fn write_text(judged: &Judged, bold: bool, mut out: impl Write) -> io::Result<()> {
+    let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let heading = anstyle::Style::new().bold();
     let (on, off) = if bold {
@@ -29,6 +31,7 @@ pub fn write_text(world: &World, bold: bool, mut out: impl Write) -> io::Result<
     };
     let mut page = Page { world, snapshot, on: &on, off: &off, out: &mut out };
     page.title()?;
+    page.findings(judged)?;
     page.states()?;
     page.limits()?;
     page.peers()?;
@@ -71,6 +74,14 @@ impl<W: Write> Page<'_, W> {
             0 => Ok(()),
             n => writeln!(self.out, "… and {} more", Grouped(n as u64)),
         }
+    }
+
+    fn findings(&mut self, judged: &Judged) -> io::Result<()> {
+        let mut table = Table::new([("SEVERITY", Left), ("FINDING", Left)]);
+        for found in finding::all(judged) {
+            table.push([found.severity.name().to_owned(), finding::title(found.finding)]);
+        }
+        self.table(&table)
     }
 
     fn states(&mut self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test, helpers included")]
 
 mod arguments;
+mod check;
 mod facts;
 mod list;
 mod report;

@@ -1,0 +1,160 @@
+//! The check for people and for monitoring systems: a summary first, then a line a finding.
+
+use std::io::{self, Write};
+
+use super::finding;
+use crate::diagnose::{Evidence, Judged, Judgement, Severity};
+
+/// What a check says as a whole; its number is the exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Nothing at or above the severity that was asked for.
+    Ok = 0,
+    /// Warnings.
+    Warning = 1,
+    /// At least one critical finding.
+    Critical = 2,
+    /// The machine could not be examined.
+    Unknown = 3,
+}
+
+impl Outcome {
+    /// What the findings of a judged look amount to, if those below `fail_on` are let through.
+    #[must_use]
+    pub fn of(judged: &Judged, fail_on: Severity) -> Self {
+        match finding::all(judged).first().map(|f| f.severity).filter(|s| *s >= fail_on) {
+            Some(Severity::Critical) => Self::Critical,
+            Some(Severity::Warning | Severity::Info) => Self::Warning,
+            None => Self::Ok,
+        }
+    }
+
+    /// The word that monitoring systems expect.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// Writes the last look of a check: a summary, then a line a finding; if `verbose`, the evidence below each, and what
+/// could not be judged.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_text(
+    judged: &Judged,
+    outcome: Outcome,
+    rules: usize,
+    verbose: bool,
+    mut out: impl Write,
+) -> io::Result<()> {
+    let found = finding::all(judged);
+    let unjudged: Vec<_> = judged.judgements.iter().flat_map(Judgement::unjudged).collect();
+    let count = |s: Severity| found.iter().filter(|f| f.severity == s).count();
+    let (critical, warning, info) =
+        (count(Severity::Critical), count(Severity::Warning), count(Severity::Info));
+    writeln!(
+        out,
+        "{}: {critical} critical, {warning} warning, {info} information; {rules} rules, {} not judged",
+        outcome.name(),
+        unjudged.len(),
+    )?;
+    let several = judged.world.snapshots.len() > 1;
+    for f in &found {
+        write!(out, "{:<8}  {}", f.severity.name(), finding::title(f.finding))?;
+        if several {
+            write!(out, "  (netns {})", f.netns.name)?;
+        }
+        writeln!(out)?;
+        if verbose {
+            for evidence in &f.finding.draft.evidence {
+                writeln!(out, "          {}", line(evidence))?;
+            }
+            for rule in &f.finding.explained {
+                writeln!(out, "          explains {rule}")?;
+            }
+        }
+    }
+    if verbose {
+        for (rule, reason) in unjudged {
+            writeln!(out, "not judged  {rule}: {reason}")?;
+        }
+    }
+    out.flush()
+}
+
+fn line(evidence: &Evidence) -> String {
+    let Evidence { name, value, source, scope } = evidence;
+    format!("{name} = {value}  ({}, {})", source.name(), scope.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::diagnose::{Draft, Finding, NotExamined, Source, Status, Subject, Value};
+    use crate::testkit;
+
+    fn judged(severity: Severity, status: Status) -> Judged {
+        let evidence = Evidence::new("used", Value::Ratio(0.97), Source::SockDiag).of_host();
+        let finding = Finding {
+            rule: "orphan-limit",
+            draft: Draft::new(severity, Subject::Host, vec![evidence]),
+            since: Duration::ZERO,
+            status,
+            history: Vec::new(),
+            explained: vec!["tcp-memory"],
+        };
+        let ask_again = vec![NotExamined { rule: "path-mtu", reason: "a second look".into() }];
+        let judgement = Judgement { findings: vec![finding], not_examined: Vec::new(), ask_again };
+        let mut snapshot = testkit::snapshot(testkit::sample(Vec::new()));
+        snapshot.observed = Duration::from_secs(5);
+        Judged { world: Arc::new(testkit::world(vec![snapshot])), judgements: vec![judgement] }
+    }
+
+    fn text(j: &Judged, verbose: bool) -> String {
+        let mut out = Vec::new();
+        write_text(j, Outcome::of(j, Severity::Warning), 9, verbose, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_first_line_is_a_summary_and_each_finding_has_one() {
+        let text = text(&judged(Severity::Critical, Status::Firing), false);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "CRITICAL: 1 critical, 0 warning, 0 information; 9 rules, 1 not judged");
+        assert!(lines[1].starts_with("critical") && lines.len() == 2, "{text}");
+    }
+
+    #[test]
+    fn verbose_gives_the_reasons() {
+        let text = text(&judged(Severity::Warning, Status::Firing), true);
+        for want in [
+            "used = 97.0 %  (sock_diag, host)",
+            "explains tcp-memory",
+            "path-mtu: needs a longer observation: a second look",
+        ] {
+            assert!(text.contains(want), "{want}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_for_a_second_is_information() {
+        let cleared = |s| Status::Clearing(Duration::from_secs(s));
+        let outcome = |s, fail| Outcome::of(&judged(Severity::Critical, s), fail);
+        assert_eq!(outcome(Status::Firing, Severity::Warning), Outcome::Critical);
+        assert_eq!(outcome(cleared(5), Severity::Warning), Outcome::Critical);
+        assert_eq!(outcome(cleared(4), Severity::Warning), Outcome::Ok);
+        let warning = judged(Severity::Warning, Status::Firing);
+        assert_eq!(Outcome::of(&warning, Severity::Warning), Outcome::Warning);
+        assert_eq!(Outcome::of(&warning, Severity::Critical), Outcome::Ok);
+    }
+}
