@@ -6,13 +6,16 @@ use std::time::Duration;
 use super::growth::{Baseline, PeerMap, peer_map};
 use super::listeners::ListenerIndex;
 use super::{Destination, PortUse};
-use crate::model::{Endpoint, Ip, SocketRow, Sysctls, TcpState};
+use crate::model::{Endpoint, Ip, RowFlags, SocketRow, Sysctls, TcpState};
 
 /// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`), milliseconds.
 const TIME_WAIT_MS: u32 = 60_000;
 
 /// How growth towards a destination is measured.
 const GROWTH_PERIOD: Duration = Duration::from_secs(5);
+
+/// Parity tells `bind` from `connect` as long as less than one in this many ports is used towards a destination.
+const PARITY_PROVES_BELOW: u32 = 3;
 
 type Key = (Ip, Endpoint);
 
@@ -55,6 +58,8 @@ pub struct PortCounter {
     reuse: Reuse,
     /// Ports of the range that a listener or an unconnected bind holds.
     occupied: Vec<u16>,
+    /// Connected ports of the parity that `bind` prefers, each with its destination.
+    bind_parity: Vec<(u16, u32)>,
     growth: Baseline<Key>,
 }
 
@@ -68,6 +73,7 @@ impl Default for PortCounter {
             reserved: Vec::new(),
             reuse: Reuse { everywhere: false, on_loopback: false, after_ms: 0 },
             occupied: Vec::new(),
+            bind_parity: Vec::new(),
             growth: Baseline::new(GROWTH_PERIOD),
         }
     }
@@ -80,15 +86,16 @@ impl PortCounter {
         self.reserved = sysctls.reserved_ports();
         self.reuse = Reuse::of(sysctls);
         self.occupied.clear();
+        self.bind_parity.clear();
     }
 
     /// Counts one socket.
     #[inline]
     pub fn count(&mut self, row: &SocketRow, listeners: &ListenerIndex) {
-        let in_range = self.range.as_ref().is_some_and(|r| r.contains(&row.local_port));
-        if !in_range {
+        let Some(low) = self.range.as_ref().filter(|r| r.contains(&row.local_port)).map(|r| *r.start())
+        else {
             return;
-        }
+        };
         if !row.state.has_peer() {
             self.occupied.push(row.local_port);
             return;
@@ -115,6 +122,10 @@ impl PortCounter {
                 growth_per_s: None,
             });
         }
+        let by_bind = (row.local_port - low) % 2 == 1;
+        if by_bind && row.flags.has(RowFlags::FULL) && !row.flags.has(RowFlags::BIND_NO_PORT) {
+            self.bind_parity.push((row.local_port, at));
+        }
         let Some(d) = self.destinations.get_mut(at as usize) else { return };
         d.used += 1;
         if row.state == TcpState::TimeWait {
@@ -134,6 +145,7 @@ impl PortCounter {
         self.occupied.sort_unstable();
         self.occupied.dedup();
         let (reserved, occupied) = self.taken_out();
+        let suspected_binds = self.suspected_binds(&destinations);
         let size = self.range.as_ref().map_or(0, |r| u32::from(*r.end()) - u32::from(*r.start()) + 1);
         // Fullest first; ties by address, so that the order does not change from look to look.
         let order = |d: &Destination| (std::cmp::Reverse(d.used), d.peer, d.local);
@@ -150,10 +162,23 @@ impl PortCounter {
             range: self.range.clone(),
             reserved,
             occupied,
+            suspected_binds,
             usable: size.saturating_sub(reserved + occupied),
             destinations,
             destination_count,
         }
+    }
+
+    /// How many distinct ports were most likely chosen by `bind`.
+    fn suspected_binds(&mut self, destinations: &[Destination]) -> u32 {
+        let size = self.range.as_ref().map_or(0, |r| u32::from(*r.end()) - u32::from(*r.start()) + 1);
+        // Once the half that connect prefers fills up it takes the other half, too, and parity proves nothing.
+        self.bind_parity.retain(|(_, at)| {
+            destinations.get(*at as usize).is_some_and(|d| d.used * PARITY_PROVES_BELOW < size)
+        });
+        self.bind_parity.sort_unstable();
+        self.bind_parity.dedup_by_key(|(port, _)| *port);
+        u32::try_from(self.bind_parity.len()).unwrap_or(u32::MAX)
     }
 
     /// How many ports of the range are reserved, and how many of the others are occupied.

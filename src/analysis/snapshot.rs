@@ -216,6 +216,12 @@ pub struct PortUse {
     pub reserved: u32,
     /// Ports of the range, not reserved, that a listener or an explicit bind occupies for every destination.
     pub occupied: u32,
+    /// Connected ports that look as if `bind` with port 0 had chosen them, without `IP_BIND_ADDRESS_NO_PORT`: the kernel
+    /// then keeps them from every destination, and does not tell. `connect` tries ports of the parity of the range's
+    /// start first, `bind` those of the other (`__inet_hash_connect` in `net/ipv4/inet_hashtables.c` and
+    /// `inet_csk_find_open_port` in `net/ipv4/inet_connection_sock.c`, since Linux 4.2), so a port of the other parity
+    /// towards a destination with many free ports was most likely bound. Not taken out of `usable`.
+    pub suspected_binds: u32,
     /// What is left for each destination: range − reserved − occupied.
     pub usable: u32,
     /// Per (local address, peer address, peer port), fullest first; at most [`PortUse::KEEP`].

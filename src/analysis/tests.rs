@@ -216,6 +216,24 @@ fn reserved_and_occupied_ports_are_taken_out_once() {
 }
 
 #[test]
+fn ports_of_the_parity_that_bind_prefers_are_suspected_while_the_other_half_is_free() {
+    let full = |port: u16, flags| {
+        let mut r = row(Established, &format!("10.0.0.1:{port}"), "10.0.0.9:80");
+        r.flags = RowFlags::FULL.with(flags);
+        r
+    };
+    let suspects = |rows: Vec<SocketRow>| derive(rows, &[RANGE]).ports.suspected_binds;
+    let none = RowFlags::default();
+    assert_eq!(suspects(vec![full(40001, none), full(40003, none), full(40002, none)]), 2);
+    assert_eq!(suspects(vec![full(40001, RowFlags::BIND_NO_PORT)]), 0, "the port was chosen at connect");
+    assert_eq!(
+        suspects((40000..40014).map(|p| full(p, none)).collect()),
+        0,
+        "connect uses both halves by now"
+    );
+}
+
+#[test]
 fn time_wait_is_used_until_the_kernel_gives_it_away_again() {
     let aged = |local, peer, expires_ms| {
         let mut r = row(TimeWait, local, peer);

@@ -188,6 +188,13 @@ impl<W: Write> Page<'_, W> {
             )?,
             None => writeln!(self.out, "Ephemeral ports: the range could not be read")?,
         }
+        if ports.suspected_binds > 0 {
+            writeln!(
+                self.out,
+                "{} connected ports look bound before connect: the kernel keeps them from every destination",
+                Grouped(ports.suspected_binds.into()),
+            )?;
+        }
         let view = destinations(
             self.world,
             &DestinationQuery { sort: Sort::by(DestinationColumn::Ratio), want: FIRST },

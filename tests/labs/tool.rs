@@ -26,6 +26,11 @@ pub fn report(host: &Host) -> Value {
     json(&run(host, Command::new(TCPTOP).args(["report", "--json"])))
 }
 
+/// `tcptop report` for people.
+pub fn report_text(host: &Host) -> String {
+    String::from_utf8(run(host, Command::new(TCPTOP).arg("report")).stdout).unwrap()
+}
+
 /// `tcptop report --json` as an ordinary user.
 pub fn report_as(host: &Host, uid: u32, program: &Path) -> Value {
     json(&run(host, Command::new(program).args(["report", "--json"]).uid(uid).gid(uid)))
