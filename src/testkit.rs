@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::model::{
-    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Privileges, RowFlags, Sample, SocketRow,
-    Table, TableSource, Taken, TcpState,
+    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Owners, Privileges, Process, Reading,
+    RowFlags, Sample, SocketRow, Table, TableSource, Taken, TcpState,
 };
 
 /// An endpoint from `10.0.0.1:80` or `[::1]:80`.
@@ -133,4 +133,43 @@ pub fn world(snapshots: Vec<Snapshot>) -> World {
 #[must_use]
 pub fn world_of(rows: Vec<SocketRow>) -> World {
     world(vec![snapshot(sample(rows))])
+}
+
+/// A process of user 1000 with sockets of these inodes and descriptors, 64 of 1024 descriptors in use.
+#[must_use]
+pub fn process(pid: u32, comm: &str, sockets: &[(u32, u32)]) -> Process {
+    let mut inodes: Vec<u32> = sockets.iter().map(|(inode, _)| *inode).collect();
+    inodes.sort_unstable();
+    inodes.dedup();
+    Process {
+        pid,
+        start_time: 1,
+        comm: comm.into(),
+        uid: 1000,
+        ppid: 1,
+        state: 'S',
+        cgroup: Reading::Absent,
+        netns: Reading::Known(4_026_531_840),
+        fds: Reading::Known(64),
+        fd_limit: Reading::Known(1024),
+        sockets: Reading::Known(inodes.into()),
+        unlisted: Reading::Known(0),
+    }
+}
+
+/// A process for [`owners`]: pid, name, and its sockets as (inode, descriptor).
+pub type Holding<'a> = (u32, &'a str, &'a [(u32, u32)]);
+
+/// Processes and what they hold.
+#[must_use]
+pub fn owners(processes: &[Holding<'_>]) -> Owners {
+    let held = processes.iter().flat_map(|(pid, _, s)| s.iter().map(|(inode, fd)| (*inode, *pid, *fd)));
+    Owners::new(processes.iter().map(|(pid, comm, s)| process(*pid, comm, s)).collect(), held)
+}
+
+/// A world of one namespace with these sockets and these owners.
+#[must_use]
+pub fn world_owned(rows: Vec<SocketRow>, owners: Owners) -> World {
+    let snapshot = Analyzer::default().derive_owned(sample(rows), Some(Arc::new(owners)));
+    world(vec![Arc::unwrap_or_clone(snapshot)])
 }

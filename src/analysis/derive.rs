@@ -9,9 +9,10 @@ use super::limits::limits;
 use super::listeners::ListenerIndex;
 use super::peers::PeerCounter;
 use super::ports::PortCounter;
+use super::processes::{ProcessCounter, worst_fds};
 use super::rates::rates;
 use super::{Churn, History, PeerAgg, Snapshot, StateSummary, Track};
-use crate::model::{Ip, RowFlags, Sample, TableSource, Taken, TcpState, TimerKind};
+use crate::model::{Ip, Owners, RowFlags, Sample, TableSource, Taken, TcpState, TimerKind};
 
 /// How growth of a peer is measured.
 const PEER_GROWTH_PERIOD: Duration = Duration::from_secs(30);
@@ -30,6 +31,7 @@ pub struct Analyzer {
     listeners: ListenerIndex,
     ports: PortCounter,
     peer_growth: Baseline<Ip>,
+    processes: ProcessCounter,
     history: History,
 }
 
@@ -43,15 +45,21 @@ impl Default for Analyzer {
             listeners: ListenerIndex::default(),
             ports: PortCounter::default(),
             peer_growth: Baseline::new(PEER_GROWTH_PERIOD),
+            processes: ProcessCounter::default(),
             history: History::default(),
         }
     }
 }
 
 impl Analyzer {
+    /// Derives the snapshot of the next sample, without knowing who holds its sockets.
+    pub fn derive(&mut self, sample: Sample) -> Arc<Snapshot> {
+        self.derive_owned(sample, None)
+    }
+
     /// Derives the snapshot of the next sample. Samples of another namespace, or of a time before the previous one, need an
     /// analyzer of their own.
-    pub fn derive(&mut self, sample: Sample) -> Arc<Snapshot> {
+    pub fn derive_owned(&mut self, sample: Sample, owners: Option<Arc<Owners>>) -> Arc<Snapshot> {
         let first = *self.first.get_or_insert(sample.taken);
         let observed = sample.taken.mono.saturating_sub(first.mono);
         let previous = self.previous.take();
@@ -72,8 +80,17 @@ impl Analyzer {
         self.grow(&mut peers, observed);
         let listeners = self.listeners.finish();
         let ports = self.ports.finish(observed);
-        let limits =
+        let mut limits =
             limits(&sample.facts, &ports, &listeners, states.time_wait_buckets, sample.completeness.source);
+        let processes = owners.as_deref().map_or_else(Vec::new, |owners| {
+            let aggs = self.processes.count(&sample.table.rows, &track, owners, observed);
+            match worst_fds(owners, sample.netns.inode, &aggs) {
+                Some(Ok(limit)) => limits.known.push(limit),
+                Some(Err(missing)) => limits.missing.push(missing),
+                None => {}
+            }
+            aggs
+        });
         let rates = previous
             .as_ref()
             .zip(elapsed)
@@ -99,6 +116,8 @@ impl Analyzer {
             churn,
             rates: rates.moved,
             counters_reset: rates.reset,
+            owners,
+            processes,
             limits: limits.known,
             limits_missing: limits.missing,
         });

@@ -33,6 +33,13 @@ impl<K: Eq + Hash> Baseline<K> {
         Some(((f64::from(count) - f64::from(was)) / span.as_secs_f64()) as f32)
     }
 
+    /// The same for a key that was there then; `None` for one that was not.
+    #[must_use]
+    pub fn growth_of_known_per_s(&self, key: &K, count: u32, now: Duration) -> Option<f32> {
+        let (_, counts) = self.older.as_ref().or(self.newer.as_ref())?;
+        counts.contains_key(key).then(|| self.growth_per_s(key, count, now))?
+    }
+
     /// Remembers the counts of `now` if a period has passed.
     pub fn renew(&mut self, now: Duration, counts: impl Iterator<Item = (K, u32)>) {
         let due = self.newer.as_ref().is_none_or(|(at, _)| now.saturating_sub(*at) >= self.period);

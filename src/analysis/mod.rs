@@ -8,13 +8,17 @@ mod growth;
 mod join;
 mod limits;
 mod listeners;
+mod ownership;
 mod peers;
 mod ports;
+mod processes;
 mod rates;
 mod snapshot;
 
 pub use derive::Analyzer;
 pub use limits::{Limits, limits};
+pub use ownership::{Ownership, owner_of};
+pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
 pub use snapshot::{
     Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,

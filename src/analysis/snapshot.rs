@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ProcessAgg;
 use crate::model::{
-    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Sample, Scope, SocketRow, StateCounts, TcpState,
+    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Sample, Scope, SocketRow, StateCounts, TcpState,
 };
 
 /// What is remembered of a socket from sample to sample, in four bytes.
@@ -390,6 +391,10 @@ pub struct Snapshot {
     pub rates: Vec<CounterRate>,
     /// Counters went backwards: another namespace, or a reset. No rate was computed.
     pub counters_reset: bool,
+    /// Who holds the sockets, as of the newest scan of the processes; `None` until there was one.
+    pub owners: Option<Arc<Owners>>,
+    /// Processes that hold sockets, by pid; empty without owners.
+    pub processes: Vec<ProcessAgg>,
     /// Limits that are known, in the order of [`LimitId`].
     pub limits: Vec<Limit>,
     /// Limits that are not known here, with the reason, in the same order. One that does not apply (no listener, so no
@@ -424,4 +429,12 @@ pub struct World {
     pub snapshots: Vec<Arc<Snapshot>>,
     /// Processor time that this program used since the previous look, as a part of one core; `None` at the first.
     pub own_cpu: Option<f32>,
+}
+
+impl World {
+    /// Who holds the sockets; `None` until the processes were scanned. It is the same for every namespace.
+    #[must_use]
+    pub fn owners(&self) -> Option<&Owners> {
+        self.snapshots.first()?.owners.as_deref()
+    }
 }

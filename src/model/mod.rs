@@ -3,6 +3,7 @@
 //! Nothing here reads, decides or draws; a type only keeps its own invariants.
 
 mod addr;
+mod cgroup;
 mod counters;
 mod owners;
 mod reading;
@@ -15,11 +16,12 @@ mod text;
 mod units;
 
 pub use addr::{Endpoint, Ip};
+pub use cgroup::{Cgroup, Container, Runtime};
 pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, Sockstat,
     SoftnetRow,
 };
-pub use owners::{Holder, Owners, Process};
+pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
 pub use sample::{

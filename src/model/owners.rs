@@ -1,11 +1,14 @@
 //! Which process holds which socket.
 
-use rustc_hash::FxHashMap;
+use std::fmt;
+use std::sync::Arc;
 
-use super::{ForeignText, Reading};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Cgroup, ForeignText, Reading};
 
 /// A descriptor of a process that is a socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Holder {
     /// Index into [`Owners::processes`].
     pub process: u32,
@@ -28,8 +31,8 @@ pub struct Process {
     pub ppid: u32,
     /// State letter of `/proc/PID/stat`: `R`, `S`, `D`, `T` (stopped), `Z` (zombie), ….
     pub state: char,
-    /// Cgroup path (v2, or the systemd hierarchy on a v1 host).
-    pub cgroup: Reading<ForeignText>,
+    /// Cgroup (v2, or on a v1 host that of systemd or, without systemd, of a controller).
+    pub cgroup: Reading<Arc<Cgroup>>,
     /// Inode of its network namespace.
     pub netns: Reading<u64>,
     /// Open descriptors of any kind.
@@ -37,48 +40,77 @@ pub struct Process {
     /// Soft `RLIMIT_NOFILE`.
     pub fd_limit: Reading<u64>,
     /// Inodes of its sockets of any family, ascending, each once; unreadable without the right to look.
-    pub sockets: Reading<Vec<u32>>,
+    pub sockets: Reading<Arc<[u32]>>,
+    /// TCP sockets that it holds and that are in no table: never bound, or dead after a reset while the program keeps the
+    /// descriptor. Absent until two looks could confirm it, and for a process of a namespace that is not examined.
+    pub unlisted: Reading<u32>,
 }
 
 /// All processes that could be looked at, and who holds which socket.
 #[derive(Clone, Debug, Default)]
 pub struct Owners {
-    /// Processes by pid, ascending.
+    /// Processes by pid, ascending. Kernel threads are not among them.
     pub processes: Vec<Process>,
-    /// Holders of each socket inode.
-    by_inode: FxHashMap<u32, Vec<Holder>>,
+    /// The holder of each socket inode that has one.
+    one: FxHashMap<u32, Holder>,
+    /// The holders of each socket inode that has several.
+    several: FxHashMap<u32, Vec<Holder>>,
     /// Number of the scan, from 1; the map is as old as that.
     pub generation: u64,
     /// Processes whose descriptors could not be read, for want of privileges.
     pub hidden: u32,
     /// Whether `/proc` is mounted so that other users' processes do not even show (`hidepid`).
     pub hidepid: bool,
+    /// Whether only the processes of a PID namespace below the machine's first one can be seen.
+    pub nested_pids: bool,
     /// The time budget ended the scan before all processes were looked at.
     pub partial: bool,
+    /// Socket inodes that were looked for in every process that can be read, in vain.
+    pub unheld: FxHashSet<u32>,
+    /// Names of users, by user id.
+    pub users: Arc<FxHashMap<u32, ForeignText>>,
+    /// Cgroups by their v2 id (the inode of the directory).
+    pub cgroups: Arc<FxHashMap<u64, Arc<Cgroup>>>,
 }
 
 impl Owners {
-    /// A map of processes and the holders of their sockets.
+    /// A map of processes and the holders `(inode, pid, fd)` of their sockets.
     #[must_use]
     pub fn new(mut processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {
         processes.sort_by_key(|p| p.pid);
-        let mut by_inode: FxHashMap<u32, Vec<Holder>> = FxHashMap::default();
         let place: FxHashMap<u32, u32> = processes.iter().zip(0u32..).map(|(p, n)| (p.pid, n)).collect();
+        let mut owners = Self { processes, ..Self::default() };
+        owners.one.reserve(holders.size_hint().0);
         for (inode, pid, fd) in holders {
             if let Some(&process) = place.get(&pid) {
-                by_inode.entry(inode).or_default().push(Holder { process, fd });
+                owners.add(inode, Holder { process, fd });
             }
         }
-        Self { processes, by_inode, ..Self::default() }
+        owners.several.values_mut().for_each(|h| h.sort_unstable());
+        owners
     }
 
-    /// Who holds a socket; empty when nobody that could be looked at does.
+    fn add(&mut self, inode: u32, holder: Holder) {
+        if let Some(all) = self.several.get_mut(&inode) {
+            all.push(holder);
+        } else if let Some(first) = self.one.remove(&inode) {
+            self.several.insert(inode, vec![first, holder]);
+        } else {
+            self.one.insert(inode, holder);
+        }
+    }
+
+    /// Who holds a socket, by pid and descriptor; empty when nobody that could be looked at does.
     #[must_use]
+    #[inline]
     pub fn holders(&self, inode: u32) -> &[Holder] {
         if inode == 0 {
             return &[];
         }
-        self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
+        match self.one.get(&inode) {
+            Some(holder) => std::slice::from_ref(holder),
+            None => self.several.get(&inode).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// The process of a holder.
@@ -90,7 +122,112 @@ impl Owners {
     /// A process by its id.
     #[must_use]
     pub fn by_pid(&self, pid: u32) -> Option<&Process> {
-        let at = self.processes.binary_search_by_key(&pid, |p| p.pid).ok()?;
-        self.processes.get(at)
+        self.place_of(pid).and_then(|at| self.processes.get(at))
+    }
+
+    /// The index of a process by its id.
+    #[must_use]
+    pub fn place_of(&self, pid: u32) -> Option<usize> {
+        self.processes.binary_search_by_key(&pid, |p| p.pid).ok()
+    }
+
+    /// Whether there may be processes that this program cannot look into, and what would help.
+    #[must_use]
+    pub const fn blindness(&self) -> Option<Blindness> {
+        if self.hidden > 0 || self.hidepid {
+            Some(Blindness::OtherUsers { hidden: self.hidden, hidepid: self.hidepid })
+        } else if self.nested_pids {
+            Some(Blindness::PidNamespace)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why processes may be missing in [`Owners`]. Its `Display` says what would help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blindness {
+    /// Those of other users, or that are not dumpable.
+    OtherUsers {
+        /// How many are known to be there.
+        hidden: u32,
+        /// Whether more may be there that `/proc` does not even show.
+        hidepid: bool,
+    },
+    /// Those outside of this program's PID namespace.
+    PidNamespace,
+}
+
+impl fmt::Display for Blindness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherUsers { hidden, hidepid } => {
+                match hidden {
+                    0 => f.write_str("/proc hides other users' processes (hidepid)")?,
+                    1 => f.write_str("the descriptors of 1 process cannot be read")?,
+                    n => write!(f, "the descriptors of {n} processes cannot be read")?,
+                }
+                if *hidden > 0 && *hidepid {
+                    f.write_str(", and /proc hides more (hidepid)")?;
+                }
+                f.write_str("; run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, to see them")
+            }
+            Self::PidNamespace => f.write_str(
+                "processes outside of this PID namespace cannot be seen; run in the machine's first one",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32) -> Process {
+        Process {
+            pid,
+            start_time: 1,
+            comm: "x".into(),
+            uid: 0,
+            ppid: 1,
+            state: 'S',
+            cgroup: Reading::Absent,
+            netns: Reading::Absent,
+            fds: Reading::Absent,
+            fd_limit: Reading::Absent,
+            sockets: Reading::Absent,
+            unlisted: Reading::Absent,
+        }
+    }
+
+    #[test]
+    fn every_holder_of_a_socket_is_found_in_the_order_of_pids() {
+        let held = [(7, 30, 5), (8, 10, 3), (7, 10, 4), (7, 20, 9), (9, 99, 1)];
+        let owners = Owners::new(vec![process(30), process(10), process(20)], held.into_iter());
+        let pids = |inode| -> Vec<_> {
+            owners.holders(inode).iter().map(|h| (owners.process(*h).unwrap().pid, h.fd)).collect()
+        };
+        assert_eq!(pids(7), [(10, 4), (20, 9), (30, 5)]);
+        assert_eq!(pids(8), [(10, 3)]);
+        assert_eq!(pids(9), [], "its process is not among those that were looked at");
+        assert_eq!(pids(0), []);
+        assert_eq!(owners.by_pid(20).map(|p| p.pid), Some(20));
+        assert_eq!(owners.by_pid(21), None);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_told_with_what_would_help() {
+        let mut owners = Owners::default();
+        assert_eq!(owners.blindness(), None);
+        owners.nested_pids = true;
+        assert!(owners.blindness().unwrap().to_string().contains("PID namespace"));
+        owners.hidden = 3;
+        let said = owners.blindness().unwrap().to_string();
+        assert!(
+            said.starts_with("the descriptors of 3 processes") && said.contains("CAP_SYS_PTRACE"),
+            "{said}"
+        );
+        (owners.hidden, owners.hidepid) = (0, true);
+        assert!(owners.blindness().unwrap().to_string().contains("hidepid"));
     }
 }

@@ -13,6 +13,8 @@ mod destinations;
 mod key;
 mod listeners;
 mod peers;
+mod process_columns;
+mod processes;
 mod selection;
 mod sockets;
 mod top;
@@ -24,6 +26,10 @@ pub use columns::{ColumnId, Owner, cell, owner};
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
 pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
 pub use peers::{Grouping, PeerColumn, PeerQuery, PeerRow, PeerView, peer_cell, peers};
+pub use process_columns::{ProcessColumn, process_cell};
+pub use processes::{
+    ProcessGrouping, ProcessKey, ProcessQuery, ProcessRow, ProcessView, container, processes, unit,
+};
 pub use selection::Selection;
 pub use sockets::{SocketKey, SocketQuery, sockets};
 

@@ -78,7 +78,8 @@ impl Column for PeerColumn {
     }
 }
 
-const fn state_spec(state: TcpState) -> Spec {
+/// The column of a state, as in every table that counts by state.
+pub(super) const fn state_spec(state: TcpState) -> Spec {
     match state {
         TcpState::Established => {
             Spec::number("established", "ESTAB", 6, 7).aliases(&["estab"]).help("Open in both directions")

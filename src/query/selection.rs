@@ -1,7 +1,10 @@
 //! Which sockets a view shows.
 
+use std::sync::Arc;
+
+use super::processes::ProcessKey;
 use crate::analysis::Snapshot;
-use crate::model::{Endpoint, Ip, RowFlags, SocketRow, TcpState};
+use crate::model::{Endpoint, Holder, Ip, Owners, RowFlags, SocketRow, TcpState};
 
 /// Which sockets are wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,6 +33,8 @@ pub enum Selection {
         /// Peer address and port.
         peer: Endpoint,
     },
+    /// The sockets that some processes hold.
+    Processes(ProcessKey),
     /// The sockets in some states, as a mask of [`TcpState::bit`].
     States(u32),
 }
@@ -50,6 +55,7 @@ impl Selection {
             }
             Self::Listener { local } => Compiled::Listener(Listener::new(local, snapshot)),
             Self::Destination { local, peer } => Compiled::Destination { local, peer },
+            Self::Processes(ref key) => Compiled::Processes(Processes::new(key, snapshot)),
             Self::States(mask) => Compiled::States(mask),
         }
     }
@@ -61,6 +67,7 @@ pub(super) enum Compiled {
     Peer { network: Ip, v4: bool, v4_len: u8, v6_len: u8 },
     Listener(Listener),
     Destination { local: Ip, peer: Endpoint },
+    Processes(Processes),
     States(u32),
 }
 
@@ -78,8 +85,28 @@ impl Compiled {
             Self::Destination { local, peer } => {
                 row.state.has_peer() && row.local == *local && row.peer_endpoint() == *peer
             }
+            Self::Processes(processes) => processes.matches(row),
             Self::States(mask) => row.state.bit() & mask != 0,
         }
+    }
+}
+
+/// The processes of a key among those that hold sockets.
+pub(super) struct Processes {
+    owners: Option<Arc<Owners>>,
+    wanted: Vec<bool>,
+}
+
+impl Processes {
+    fn new(key: &ProcessKey, snapshot: &Snapshot) -> Self {
+        let owners = snapshot.owners.clone();
+        let wanted = owners.iter().flat_map(|o| &o.processes).map(|p| key.covers(p)).collect();
+        Self { owners, wanted }
+    }
+
+    fn matches(&self, row: &SocketRow) -> bool {
+        let wanted = |h: &Holder| self.wanted.get(h.process as usize).copied().unwrap_or_default();
+        self.owners.as_ref().is_some_and(|o| o.holders(row.inode).iter().any(wanted))
     }
 }
 
