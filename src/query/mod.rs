@@ -10,6 +10,7 @@ mod cell;
 mod column;
 mod columns;
 mod destinations;
+pub mod filter;
 mod key;
 mod listeners;
 mod peers;

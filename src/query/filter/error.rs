@@ -1,0 +1,58 @@
+//! What is wrong with an expression, and where.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Why a text is no filter. Its `Display` is one line; [`FilterError::pointed`] also shows the place.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub struct FilterError {
+    /// The bytes of the text that are wrong; empty where something is missing.
+    pub at: Range<usize>,
+    /// What is wrong, or what was expected there.
+    pub what: String,
+    /// A word that may have been meant.
+    pub nearest: Option<String>,
+}
+
+impl FilterError {
+    pub(super) fn new(at: Range<usize>, what: impl Into<String>) -> Self {
+        Self { at, what: what.into(), nearest: None }
+    }
+
+    pub(super) fn nearest<'a>(mut self, given: &str, words: impl IntoIterator<Item = &'a str>) -> Self {
+        // Swapped and missing letters, which count more in short words than a common beginning does. What is long is no
+        // misspelt word, and would take long to compare.
+        let most = 1 + given.len() / 4;
+        self.nearest = words
+            .into_iter()
+            .filter(|_| given.len() <= 32)
+            .map(|word| (strsim::osa_distance(&given.to_ascii_lowercase(), word), word))
+            .filter(|(distance, word)| *distance <= most && *distance < word.len())
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, word)| word.to_owned());
+        self
+    }
+
+    /// The message, the text, and a line that points at the place, for a terminal with a fixed width of characters.
+    #[must_use]
+    pub fn pointed(&self, text: &str) -> String {
+        let shown = |s: &str| {
+            s.chars().map(|c| if crate::model::is_unsafe(c) { '\u{fffd}' } else { c }).collect::<String>()
+        };
+        let before = shown(text.get(..self.at.start).unwrap_or(text));
+        let wrong = shown(text.get(self.at.clone()).unwrap_or(""));
+        let width = |s: &str| unicode_width::UnicodeWidthStr::width(s);
+        let line = shown(text);
+        format!("{self}\n  {line}\n  {:>2$}{}", "", "^".repeat(width(&wrong).max(1)), width(&before))
+    }
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        match &self.nearest {
+            Some(word) => write!(f, "; did you mean {word}?"),
+            None => Ok(()),
+        }
+    }
+}
