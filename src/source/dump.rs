@@ -1,8 +1,9 @@
 //! One dump of the TCP tables through `sock_diag`.
 
 use rustc_hash::FxHashMap;
+use rustix::fd::OwnedFd;
 
-use crate::model::{Completeness, Gap, ListenerDrops, Table, TableSource, TcpState};
+use crate::model::{Completeness, Gap, ListenerDrops, SocketRow, Table, TableSource, TcpState};
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
 use crate::wire::inet_diag::{decode_drops, decode_row};
 use crate::wire::request::{ALL_STATES, Dump, Extensions, Families};
@@ -99,6 +100,15 @@ impl Intake {
         self.table.rows.push(row);
     }
 
+    /// Takes our own socket out again. Nothing may be taken in after this.
+    fn forget(&mut self, probe: &OwnedFd) {
+        let Ok(stat) = rustix::fs::fstat(probe) else { return };
+        let ours = |r: &SocketRow| r.state == TcpState::BoundInactive && u64::from(r.inode) == stat.st_ino;
+        if let Some(at) = self.table.rows.iter().position(ours) {
+            self.table.rows.remove(at);
+        }
+    }
+
     #[inline]
     fn holds(&self, at: u32, cookie: u64) -> bool {
         self.table.rows.get(at as usize).is_some_and(|r| r.cookie() == cookie)
@@ -123,15 +133,18 @@ pub struct Dumper {
     socket: DiagSocket,
     way: Way,
     wanted: Wanted,
+    /// A bound, unconnected socket of our own, until a whole dump has told `sees_bound`.
+    probe: Option<OwnedFd>,
     sees_bound: bool,
     capacity: usize,
 }
 
 impl Dumper {
-    /// A dumper on an open socket. `sees_bound` says whether this kernel lists bound, unconnected sockets.
-    pub fn new(socket: DiagSocket, wanted: Wanted, sees_bound: bool) -> Self {
+    /// A dumper on an open socket. With `probe` it learns from the first dump whether this kernel lists bound,
+    /// unconnected sockets; the probe is in no table.
+    pub fn new(socket: DiagSocket, wanted: Wanted, probe: Option<OwnedFd>) -> Self {
         let way = if wanted == Wanted::Both { Way::Legacy } else { Way::PerFamily };
-        Self { socket, way, wanted, sees_bound, capacity: 1024 }
+        Self { socket, way, wanted, probe, sees_bound: false, capacity: 1024 }
     }
 
     /// The socket, for exact questions between dumps.
@@ -169,6 +182,13 @@ impl Dumper {
         if intake.malformed > 0 {
             gaps.push(Gap::Malformed(intake.malformed));
         }
+        if let Some(probe) = &self.probe {
+            intake.forget(probe);
+            if gaps.is_empty() {
+                self.probe = None;
+            }
+        }
+        self.sees_bound |= !intake.bound.is_empty();
         if !self.sees_bound {
             gaps.push(Gap::BoundInactiveHidden);
         }

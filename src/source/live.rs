@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::net::{AddressFamily, SocketAddrV4, SocketType};
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, SocketType};
 
 use super::dump::{Dumped, Dumper};
 use super::{Source, SourceError, Wanted};
@@ -13,7 +14,7 @@ use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
 use crate::sys::{current_netns, read_host, read_procfs_table};
 use crate::wire::inet_diag::decode_detail;
-use crate::wire::request::{Dump, Extensions, Families, exact};
+use crate::wire::request::exact;
 
 /// How often the sysctls are read again: they are many files and change when a person changes them.
 const SYSCTL_EVERY: Duration = Duration::from_secs(10);
@@ -41,10 +42,7 @@ impl Live {
     #[must_use]
     pub fn open(options: LiveOptions) -> Self {
         let dumper = DiagSocket::open()
-            .map(|mut socket| {
-                let sees_bound = sees_bound_sockets(&mut socket);
-                Dumper::new(socket, options.wanted, sees_bound)
-            })
+            .map(|socket| Dumper::new(socket, options.wanted, bound_probe(options.wanted).ok()))
             .map_err(|e| format!("opening a NETLINK_SOCK_DIAG socket: {e}"));
         Self {
             host: read_host(),
@@ -115,16 +113,15 @@ impl Source for Live {
     }
 }
 
-/// Whether this kernel lists bound, unconnected sockets when asked with bit 13 (Linux 6.8): binds one, asks for it.
-fn sees_bound_sockets(socket: &mut DiagSocket) -> bool {
-    let probe = || -> rustix::io::Result<(rustix::fd::OwnedFd, u16)> {
-        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
-        rustix::net::bind(&fd, &SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0))?;
-        let local = SocketAddrV4::try_from(rustix::net::getsockname(&fd)?)?;
-        Ok((fd, local.port()))
-    };
-    let Ok((_held, local_port)) = probe() else { return false };
-    let dump = Dump { families: Families::V4, states: 1 << 13, extensions: Extensions::NONE, local_port };
-    let mut seen = false;
-    socket.dump(|seq| dump.message(seq), |_| seen = true).is_ok() && seen
+/// A socket that is bound and not connected, of a family that is looked at. Whether the first dump lists it tells
+/// whether this kernel lists such sockets at all (Linux 6.8); a dump for this alone would walk the whole table.
+fn bound_probe(wanted: Wanted) -> rustix::io::Result<OwnedFd> {
+    let family = if wanted == Wanted::V6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let probe = rustix::net::socket(family, SocketType::STREAM, None)?;
+    if wanted == Wanted::V6 {
+        rustix::net::bind(&probe, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0))?;
+    } else {
+        rustix::net::bind(&probe, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+    }
+    Ok(probe)
 }
