@@ -2,7 +2,7 @@
 //!
 //! Data flows one way, one folder a layer:
 //!
-//! kernel bytes → [`wire`] → [`model::Sample`] → [`analysis::Snapshot`] → [`query`] → `tui` or [`report`]
+//! kernel bytes → [`wire`] → [`model::Sample`] → [`analysis::Snapshot`] → [`query`] → [`tui`] or [`report`]
 //!
 //! [`sys`] is the only place that touches the operating system and the only one with `unsafe` code;
 //! [`source`] turns it into samples, [`engine`] gives each job its thread, [`cli`] is the command line.
@@ -19,4 +19,5 @@ pub mod source;
 pub mod sys;
 #[doc(hidden)]
 pub mod testkit;
+pub mod tui;
 pub mod wire;

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::diagnose::{RuleSpec, Severity, find};
+use crate::engine::INTERVALS;
 use crate::query::{Column as _, ColumnId, Sort, Spec};
 use crate::source::Wanted;
 
@@ -23,8 +24,21 @@ pub(super) struct Args {
     /// Colours and bold text; auto means on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto)]
     color: ColorWhen,
+    /// Seconds between two looks of the live screen
+    #[arg(long, value_name = "SEC", value_parser = interval, default_value = "1")]
+    pub(super) interval: Duration,
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+}
+
+/// Seconds, with a fraction if need be, within what the engine can do.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "this is not a number of seconds".to_owned())?;
+    let (least, most) = (INTERVALS.start().as_secs_f64(), INTERVALS.end().as_secs_f64());
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|d| INTERVALS.contains(d))
+        .ok_or_else(|| format!("it has to be {least} to {most} seconds"))
 }
 
 /// When to use colours.
@@ -162,6 +176,15 @@ impl Args {
             (true, false) => Wanted::V4,
             (false, true) => Wanted::V6,
             _ => Wanted::Both,
+        }
+    }
+
+    /// Whether colours were asked for or refused; `None` leaves it to the environment.
+    pub(super) const fn color_wanted(&self) -> Option<bool> {
+        match self.color {
+            ColorWhen::Always => Some(true),
+            ColorWhen::Never => Some(false),
+            ColorWhen::Auto => None,
         }
     }
 

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod list;
+mod live;
 mod page;
 mod report;
 
@@ -35,15 +36,16 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Check(options) => return Ok(check::run(args, options)),
-        Command::Report(options) => report::run(args, options),
-        Command::List(options) => list::run(args, options),
-        Command::Completions { shell } => {
+        None => live::run(args),
+        Some(Command::Check(options)) => return Ok(check::run(args, options)),
+        Some(Command::Report(options)) => report::run(args, options),
+        Some(Command::List(options)) => list::run(args, options),
+        Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "tcptop", &mut script);
             write_all(&script)
         }
-        Command::Man => write_all(&page::man(Args::command())?),
+        Some(Command::Man) => write_all(&page::man(Args::command())?),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -82,7 +82,7 @@ impl Column for ColumnId {
                 .drop(21)
                 .help("inet or inet6; an inet6 socket can carry IPv4"),
             C::State => {
-                Spec::text("state", "STATE", 9, 14).aliases(&["st"]).help("TCP state, open ones first")
+                Spec::text("state", "STATE", 11, 14).aliases(&["st"]).help("TCP state, open ones first")
             }
             C::RecvQ => Spec::number("recv_q", "RECV-Q", 6, 7)
                 .aliases(&["recvq", "rq", "rx_queue"])

@@ -1,0 +1,24 @@
+//! The live screen: connects the collecting thread with the drawing one.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::args::Args;
+use crate::engine::{Collector, Looker};
+use crate::source::{Live, LiveOptions};
+use crate::tui::theme::{LookOptions, Theme};
+use crate::tui::{self, Feed};
+
+/// Shows the screen until it is quit.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let wanted = args.families();
+    let feed = Feed::default();
+    let open = move || Looker::new(Live::open(LiveOptions { wanted }));
+    let collector = Collector::start(open, args.interval, Arc::clone(&feed.looks), Arc::clone(&feed.details))
+        .context("starting the collecting thread")?;
+    let options = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
+    let theme = Theme::choose(&options, |name| std::env::var(name).ok());
+    tui::run(feed, &collector, &theme, args.interval)?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The state of the screen: what is open, where the cursor is, what was last seen. Everything that is drawn follows
+//! from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::layout::Size;
+
+use crate::analysis::World;
+use crate::diagnose::Judged;
+
+use super::index::Query;
+use super::keymap::{Context, Place};
+use super::page::{Page, TablePage};
+use super::screen::Screen;
+
+/// What comes from the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    /// The look that is shown.
+    pub shown: Option<Arc<Judged>>,
+    /// The newest one while the screen is frozen.
+    pub newest: Option<Arc<Judged>>,
+    /// The screen stands still.
+    pub frozen: bool,
+    /// How often is looked.
+    pub interval: Duration,
+    /// When the last world came, by the clock of the ticks.
+    pub arrived: Duration,
+    /// Seconds without a world, when there should have been one.
+    pub silent: Option<u64>,
+    /// Why the last look brought nothing.
+    pub trouble: Option<String>,
+    /// No more worlds will come.
+    pub ended: bool,
+}
+
+impl Stream {
+    /// The world that is shown.
+    #[must_use]
+    pub fn world(&self) -> Option<&Arc<World>> {
+        self.shown.as_ref().map(|j| &j.world)
+    }
+}
+
+/// The state of the screen.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Size of the terminal.
+    pub size: Size,
+    /// What comes from the machine.
+    pub stream: Stream,
+    /// The screen of the tabs.
+    pub screen: Screen,
+    /// The table of each screen, in the order of [`Screen::ALL`].
+    pub tables: [TablePage; Screen::ALL.len()],
+    /// What was opened from there, newest last.
+    pub trail: Vec<Page>,
+    /// The first line of the help, while it is open.
+    pub help: Option<usize>,
+    /// Something to say until the next key.
+    pub notice: Option<&'static str>,
+    /// Numbers of the last question and the last answer.
+    pub asked: (u64, u64),
+    /// Whether what is on the terminal is out of date.
+    pub redraw: bool,
+    /// The clock of the ticks.
+    pub now: Duration,
+}
+
+impl App {
+    /// A screen that has seen nothing yet.
+    #[must_use]
+    pub fn new(size: Size, interval: Duration) -> Self {
+        Self {
+            size,
+            stream: Stream { interval, ..Stream::default() },
+            screen: Screen::Overview,
+            tables: Screen::ALL.map(TablePage::of),
+            trail: Vec::new(),
+            help: None,
+            notice: None,
+            asked: (0, 0),
+            redraw: true,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Where the user is.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        if self.help.is_some() {
+            return Place::Help;
+        }
+        match self.trail.last() {
+            Some(Page::Detail(_)) => Place::Detail,
+            _ if matches!(self.table().map(|t| &t.query), Some(Query::Peers(_))) => Place::Peers,
+            _ => Place::Table,
+        }
+    }
+
+    /// Where the user is, and whether there is a way back.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context { place: self.place(), deep: self.help.is_some() || !self.trail.is_empty() }
+    }
+
+    /// The table of the open screen.
+    #[must_use]
+    pub fn root(&self) -> &TablePage {
+        &self.tables[self.screen.index()]
+    }
+
+    /// The open table; none when something else lies over it.
+    #[must_use]
+    pub fn table(&self) -> Option<&TablePage> {
+        match self.trail.last() {
+            None => Some(self.root()),
+            Some(Page::Table(table)) => Some(table),
+            Some(Page::Detail(_)) => None,
+        }
+    }
+
+    /// The open table, to change it.
+    pub fn table_mut(&mut self) -> Option<&mut TablePage> {
+        match self.trail.last_mut() {
+            None => Some(&mut self.tables[self.screen.index()]),
+            Some(Page::Table(table)) => Some(table),
+            Some(Page::Detail(_)) => None,
+        }
+    }
+
+    /// Whether an answer is on its way: a frame drawn now would soon be drawn again.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.asked.1 < self.asked.0
+    }
+}

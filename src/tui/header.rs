@@ -1,0 +1,165 @@
+//! The first line (which machine, how many sockets, how often) and the last one (keys and notes).
+
+use ratatui::layout::Rect;
+
+use crate::analysis::World;
+use crate::query::Grouped;
+
+use super::app::App;
+use super::format;
+use super::keymap::KEYMAP;
+use super::notes::notes;
+use super::paint::{self, Canvas};
+use super::theme::{Glyphs, Role};
+
+/// A piece of a line. Of two pieces the one with the higher number goes first when there is no room.
+struct Piece {
+    text: String,
+    role: Role,
+    drop: u8,
+}
+
+fn piece(text: impl Into<String>, role: Role, drop: u8) -> Piece {
+    Piece { text: text.into(), role, drop }
+}
+
+const GAP: u16 = 2;
+
+fn needed(pieces: &[Piece]) -> u16 {
+    pieces.iter().fold(0, |sum: u16, p| sum.saturating_add(paint::width(&p.text) + GAP))
+}
+
+/// Removes pieces until the rest fits.
+fn shed(left: &mut Vec<Piece>, right: &mut Vec<Piece>, width: u16) {
+    while needed(left).saturating_add(needed(right)) > width && left.len() + right.len() > 1 {
+        let worst = |pieces: &[Piece]| pieces.iter().map(|p| p.drop).max().unwrap_or(0);
+        let side = if worst(left) >= worst(right) && !left.is_empty() { &mut *left } else { &mut *right };
+        let at = worst(side);
+        if let Some(at) = side.iter().position(|p| p.drop == at) {
+            side.remove(at);
+        }
+    }
+}
+
+/// Draws the first line.
+pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
+    let glyphs = canvas.glyphs();
+    let mut left = vec![piece("tcptop", Role::Title, 8)];
+    let mut right = Vec::new();
+    let every = if app.stream.frozen {
+        piece("FROZEN", Role::Notice, 1)
+    } else {
+        piece(format!("every {}", interval(app)), Role::Label, 4)
+    };
+    match app.stream.world() {
+        None => right.extend([piece("reading the socket tables", Role::Dim, 0), every]),
+        Some(world) => {
+            left.push(piece(world.host.hostname.to_string(), Role::Strong, 2));
+            left.push(piece(world.host.kernel.to_string(), Role::Dim, 7));
+            let count = world.snapshots.len();
+            let netns = match world.snapshots.first() {
+                Some(first) if count == 1 => format!("netns {}", first.sample.netns.name),
+                _ => format!("{count} netns"),
+            };
+            left.push(piece(netns, Role::Label, 5));
+            let sockets: usize = world.snapshots.iter().map(|s| s.sample.table.rows.len()).sum();
+            let dump = world.snapshots.iter().map(|s| s.sample.dump_time).sum();
+            right.push(piece(format!("{} sockets", Grouped(sockets as u64)), Role::Strong, 0));
+            right.extend(churn(world, glyphs));
+            right.push(every);
+            right.push(piece(format!("dump {}", format::cost(dump)), Role::Dim, 6));
+            right.extend(world.own_cpu.map(|cpu| piece(format!("cpu {}", own_cpu(cpu)), Role::Dim, 8)));
+        }
+    }
+    shed(&mut left, &mut right, line.width);
+    let mut x = line.x + 1;
+    for p in &left {
+        x = canvas.text(x, line.y, line.right().saturating_sub(x), &p.text, p.role) + GAP;
+    }
+    let mut x =
+        if left.is_empty() { line.x } else { x.max((line.right() + GAP - 1).saturating_sub(needed(&right))) };
+    for p in &right {
+        x = canvas.text(x, line.y, line.right().saturating_sub(x), &p.text, p.role) + GAP;
+    }
+}
+
+fn interval(app: &App) -> String {
+    let interval = app.stream.interval;
+    if interval.subsec_millis() == 0 {
+        format!("{} s", interval.as_secs())
+    } else {
+        format!("{} s", interval.as_secs_f64())
+    }
+}
+
+/// What this program takes of one core.
+fn own_cpu(part: f32) -> String {
+    let percent = part * 100.0;
+    if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+}
+
+fn churn(world: &World, glyphs: &Glyphs) -> Option<Piece> {
+    let churns: Vec<_> = world.snapshots.iter().filter_map(|s| s.churn).collect();
+    if churns.is_empty() {
+        return None;
+    }
+    let new: f64 = churns.iter().map(|c| c.new_per_s).sum();
+    let gone: f64 = churns.iter().map(|c| c.gone_per_s).sum();
+    let text = format!("+{} {}{}", format::per_second(new), glyphs.minus, format::per_second(gone));
+    Some(piece(text, Role::Label, 3))
+}
+
+/// Draws the last line: what has to be said at the right, and the keys that are live, as many as there is room for.
+pub fn footer(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
+    let glyphs = canvas.glyphs();
+    let notes = notes(app);
+    let separator = format!(" {} ", glyphs.dot);
+    let wanted: u16 = notes
+        .iter()
+        .map(|n| paint::width(&n.text))
+        .fold(0, |sum, w| sum.saturating_add(w).saturating_add(if sum > 0 { 3 } else { 0 }));
+    let keys = keys(app, glyphs);
+    // The way to the help is always there; notes that matter get most of the rest, others what the keys leave.
+    let serious = notes.first().is_some_and(|n| n.role != Role::Dim);
+    let all_keys = keys.iter().map(|(k, w)| paint::width(k) + paint::width(w) + 3).sum::<u16>();
+    let room = if serious { line.width * 3 / 4 } else { line.width.saturating_sub(all_keys + 2) };
+    let room = wanted.min(room);
+    let notes_x = line.right().saturating_sub(room + 1);
+    let mut x = line.x + 1;
+    for (key, word) in &keys {
+        let width = paint::width(key) + 1 + paint::width(word);
+        if x + width + 1 > notes_x {
+            break;
+        }
+        x = canvas.text(x, line.y, width, key, Role::Key);
+        x = canvas.text(x + 1, line.y, width, word, Role::Dim) + 2;
+    }
+    if room < 8 {
+        return;
+    }
+    let mut x = notes_x;
+    for (at, note) in notes.iter().enumerate() {
+        if at > 0 {
+            x = canvas.text(x, line.y, line.right().saturating_sub(x + 1), &separator, Role::Border);
+        }
+        x = canvas.text(x, line.y, line.right().saturating_sub(x + 1), &note.text, note.role);
+    }
+}
+
+/// The keys that the footer names, with their words. Keys that follow each other with one word stand together.
+fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
+    let mut keys: Vec<(String, &'static str)> = Vec::new();
+    let context = app.context();
+    for binding in KEYMAP.iter().filter(|b| b.when.is_live(context)) {
+        let (Some(word), Some(key)) = (binding.short, binding.keys.first()) else { continue };
+        let name = key.name(glyphs);
+        match keys.last_mut() {
+            Some((names, last)) if *last == word => {
+                names.push(' ');
+                names.push_str(&name);
+            }
+            _ => keys.push((name, word)),
+        }
+    }
+    keys
+}

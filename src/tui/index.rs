@@ -1,0 +1,332 @@
+//! The index thread: filters and sorts, so that the drawing thread never does.
+//!
+//! It takes the newest [`Question`] and posts an [`Answer`]. Row numbers mean something in one world only, so an
+//! answer carries the world that it was made from.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::analysis::{Snapshot, World};
+use crate::engine::mailbox::Mailbox;
+use crate::model::{Endpoint, Ip};
+use crate::query::{
+    self, DestinationQuery, DestinationView, ListenerQuery, ListenerView, PeerQuery, PeerView, RowId,
+    SocketKey, SocketQuery, SocketView,
+};
+
+/// The identity of a row of any table over time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RowKey {
+    /// A peer or a network, by its first address.
+    Peer(Ip),
+    /// A socket; of a listener, its own.
+    Socket(SocketKey),
+    /// A destination.
+    Destination {
+        /// Inode of the network namespace.
+        netns: u64,
+        /// Local address.
+        local: Ip,
+        /// Peer address and port.
+        peer: Endpoint,
+    },
+}
+
+/// What a page wants to show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// Peers.
+    Peers(PeerQuery),
+    /// Sockets.
+    Sockets(SocketQuery),
+    /// Listeners.
+    Listeners(ListenerQuery),
+    /// Destinations of the ephemeral ports.
+    Destinations(DestinationQuery),
+    /// One socket, wherever it is now.
+    Socket(SocketKey),
+}
+
+impl Query {
+    /// How many of the first rows are wanted.
+    #[must_use]
+    pub const fn want(&self) -> usize {
+        match self {
+            Self::Peers(q) => q.want,
+            Self::Sockets(q) => q.want,
+            Self::Listeners(q) => q.want,
+            Self::Destinations(q) => q.want,
+            Self::Socket(_) => 1,
+        }
+    }
+
+    /// The same query for another number of rows.
+    #[must_use]
+    pub fn wanting(&self, want: usize) -> Self {
+        let mut query = self.clone();
+        match &mut query {
+            Self::Peers(q) => q.want = want,
+            Self::Sockets(q) => q.want = want,
+            Self::Listeners(q) => q.want = want,
+            Self::Destinations(q) => q.want = want,
+            Self::Socket(_) => {}
+        }
+        query
+    }
+
+    /// Whether both name the same rows in the same order, however many of them.
+    #[must_use]
+    pub fn same_order(&self, other: &Self) -> bool {
+        *self == other.wanting(self.want())
+    }
+
+    fn run(&self, world: &World) -> Rows {
+        match self {
+            Self::Peers(q) => Rows::Peers(query::peers(world, q)),
+            Self::Sockets(q) => Rows::Sockets(query::sockets(world, q)),
+            Self::Listeners(q) => Rows::Listeners(query::listeners(world, q)),
+            Self::Destinations(q) => Rows::Destinations(query::destinations(world, q)),
+            Self::Socket(key) => Rows::Socket(find_socket(world, *key)),
+        }
+    }
+}
+
+/// The rows of an answer, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Rows {
+    /// Peers.
+    Peers(PeerView),
+    /// Sockets.
+    Sockets(SocketView),
+    /// Listeners.
+    Listeners(ListenerView),
+    /// Destinations.
+    Destinations(DestinationView),
+    /// The socket, if it still is.
+    Socket(Option<RowId>),
+}
+
+impl Rows {
+    /// How many rows there are to show.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Peers(v) => v.rows.len(),
+            Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.len(),
+            Self::Socket(id) => usize::from(id.is_some()),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many rows there are in all.
+    #[must_use]
+    pub fn matching(&self) -> usize {
+        match self {
+            Self::Peers(v) => v.matching,
+            Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.matching,
+            Self::Socket(id) => usize::from(id.is_some()),
+        }
+    }
+
+    /// How many of them can be reached by scrolling: a snapshot keeps the fullest destinations only.
+    #[must_use]
+    pub fn reachable(&self, want: usize) -> usize {
+        if self.len() < want { self.len() } else { self.matching() }
+    }
+
+    /// The row at a place of the order.
+    #[must_use]
+    pub fn row(&self, at: usize) -> Option<RowId> {
+        match self {
+            Self::Peers(_) => None,
+            Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.get(at).copied(),
+            Self::Socket(id) => id.filter(|_| at == 0),
+        }
+    }
+
+    /// The identity of the row at a place of the order.
+    #[must_use]
+    pub fn key(&self, at: usize, world: &World) -> Option<RowKey> {
+        match self {
+            Self::Peers(v) => v.rows.get(at).map(|r| RowKey::Peer(r.addr)),
+            Self::Sockets(_) | Self::Socket(_) => {
+                let id = self.row(at)?;
+                socket_key(snapshot(world, id)?, id.row).map(RowKey::Socket)
+            }
+            Self::Listeners(_) => {
+                let id = self.row(at)?;
+                let snapshot = snapshot(world, id)?;
+                let listener = snapshot.listeners.get(id.row as usize)?;
+                socket_key(snapshot, listener.row).map(RowKey::Socket)
+            }
+            Self::Destinations(_) => {
+                let id = self.row(at)?;
+                let snapshot = snapshot(world, id)?;
+                let d = snapshot.ports.destinations.get(id.row as usize)?;
+                let netns = snapshot.sample.netns.inode;
+                Some(RowKey::Destination { netns, local: d.local, peer: d.peer })
+            }
+        }
+    }
+
+    fn position(&self, key: RowKey, world: &World) -> Option<usize> {
+        (0..self.len()).find(|at| self.key(*at, world) == Some(key))
+    }
+}
+
+/// The snapshot that a row belongs to.
+#[must_use]
+pub fn snapshot(world: &World, id: RowId) -> Option<&Snapshot> {
+    world.snapshots.get(usize::from(id.ns)).map(|s| &**s)
+}
+
+fn socket_key(snapshot: &Snapshot, row: u32) -> Option<SocketKey> {
+    snapshot.sample.table.rows.get(row as usize).map(|r| SocketKey::of(snapshot, r))
+}
+
+fn find_socket(world: &World, key: SocketKey) -> Option<RowId> {
+    for (ns, snapshot) in (0_u16..).zip(&world.snapshots) {
+        let mut rows = (0_u32..).zip(&snapshot.sample.table.rows);
+        if let Some((row, _)) = rows.find(|(_, r)| SocketKey::of(snapshot, r) == key) {
+            return Some(RowId { ns, row });
+        }
+    }
+    None
+}
+
+/// What a page asks the index thread.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Number of the question, growing.
+    pub id: u64,
+    /// Of which world.
+    pub world: Arc<World>,
+    /// What.
+    pub query: Query,
+    /// Where is this row?
+    pub selected: Option<RowKey>,
+}
+
+/// What the index thread answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Number of the question.
+    pub id: u64,
+    /// The world that the rows are of.
+    pub world: Arc<World>,
+    /// What was asked.
+    pub query: Query,
+    /// The row that was looked for.
+    pub selected: Option<RowKey>,
+    /// Where it is in the order; `None` if it is not there any more.
+    pub selected_at: Option<usize>,
+    /// The rows.
+    pub rows: Rows,
+}
+
+/// Answers a question. The row that is looked for is found wherever it stands: if it is not among those wanted, more
+/// are sorted.
+#[must_use]
+pub fn answer(question: Question) -> Answer {
+    let Question { id, world, query, selected } = question;
+    let mut rows = query.run(&world);
+    let mut selected_at = selected.and_then(|key| rows.position(key, &world));
+    let more = rows.len() < rows.reachable(query.want());
+    if let Some(key) = selected
+        && selected_at.is_none()
+        && more
+        && match key {
+            RowKey::Socket(key) => find_socket(&world, key).is_some(),
+            RowKey::Peer(_) | RowKey::Destination { .. } => true,
+        }
+    {
+        let all = query.wanting(rows.matching()).run(&world);
+        selected_at = all.position(key, &world);
+        if selected_at.is_some() {
+            rows = all;
+        }
+    }
+    Answer { id, world, query, selected, selected_at, rows }
+}
+
+/// Starts the index thread. It ends when `questions` is closed.
+///
+/// # Errors
+/// When no thread can be made.
+pub fn start(questions: Arc<Mailbox<Question>>, answers: Arc<Mailbox<Answer>>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("index".into()).spawn(move || {
+        // However this thread ends, the drawing thread hears of it.
+        let _closing = CloseOnDrop(Arc::clone(&answers));
+        while let Some(question) = questions.wait() {
+            answers.post(answer(question));
+        }
+    })
+}
+
+struct CloseOnDrop(Arc<Mailbox<Answer>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{ColumnId, Grouping, PeerColumn, Selection, Sort};
+    use crate::testkit;
+
+    fn sockets(want: usize) -> Query {
+        Query::Sockets(SocketQuery { select: Selection::All, sort: Sort::by(ColumnId::RecvQ), want })
+    }
+
+    #[test]
+    fn a_row_is_found_even_far_below_what_was_wanted() {
+        let world = Arc::new(testkit::world_of(testkit::many(5_000)));
+        let all = sockets(5_000).run(&world);
+        let key = all.key(4_321, &world);
+        let found = answer(Question { id: 1, world: Arc::clone(&world), query: sockets(50), selected: key });
+        assert_eq!(found.selected_at, Some(4_321));
+        assert_eq!(found.rows.key(4_321, &world), key);
+    }
+
+    #[test]
+    fn a_row_that_ended_is_not_found_and_costs_no_full_sort() {
+        let world = Arc::new(testkit::world_of(testkit::many(500)));
+        let gone = Some(RowKey::Socket(SocketKey { netns: 4_026_531_840, id: 999_999 }));
+        let answer = answer(Question { id: 1, world, query: sockets(50), selected: gone });
+        assert_eq!((answer.selected_at, answer.rows.len()), (None, 50));
+        assert_eq!(answer.rows.matching(), 500);
+    }
+
+    #[test]
+    fn an_answer_belongs_to_a_query_whatever_its_length() {
+        let peers =
+            |column, want| Query::Peers(PeerQuery { group: Grouping::Address, sort: Sort::by(column), want });
+        assert!(peers(PeerColumn::Total, 5).same_order(&peers(PeerColumn::Total, 500)));
+        assert!(!peers(PeerColumn::Total, 5).same_order(&peers(PeerColumn::Addr, 5)));
+        assert!(!peers(PeerColumn::Total, 5).same_order(&sockets(5)));
+    }
+
+    #[test]
+    fn the_thread_answers_the_newest_question_and_ends_with_its_mailbox() {
+        let world = Arc::new(testkit::world_of(testkit::many(100)));
+        let (questions, answers) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
+        let question =
+            |want| Question { id: 1, world: Arc::clone(&world), query: sockets(want), selected: None };
+        questions.post(question(1));
+        questions.post(question(7));
+        let thread = start(Arc::clone(&questions), Arc::clone(&answers)).unwrap();
+        assert_eq!(answers.wait().unwrap().rows.len(), 7);
+        questions.close();
+        thread.join().unwrap();
+        assert!(answers.wait().is_none());
+    }
+}

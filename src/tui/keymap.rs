@@ -1,0 +1,267 @@
+//! Every key, once: what it does, where it is live, what the footer and the help say of it.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::screen::Screen;
+use super::theme::Glyphs;
+
+/// What the user means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each is explained by its line of the keymap")]
+pub enum Action {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Left,
+    Right,
+    Open,
+    Back,
+    SortLeft,
+    SortRight,
+    Reverse,
+    Group,
+    Go(Screen),
+    NextScreen,
+    PreviousScreen,
+    Freeze,
+    Slower,
+    Faster,
+    Help,
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// Where the user is, as far as keys are concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A table of peers.
+    Peers,
+    /// Any other table.
+    Table,
+    /// The detail of a socket.
+    Detail,
+    /// The help.
+    Help,
+}
+
+/// A place, and whether something lies under it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// The place.
+    pub place: Place,
+    /// There is a way back.
+    pub deep: bool,
+}
+
+/// Where a key is live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Everywhere.
+    Always,
+    /// Where there is a way back.
+    Deep,
+    /// Everywhere but in the help.
+    Outside,
+    /// In tables.
+    Tables,
+    /// In tables of peers.
+    Peers,
+}
+
+impl When {
+    /// Whether a key is live here.
+    #[must_use]
+    pub const fn is_live(self, Context { place, deep }: Context) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Deep => deep,
+            Self::Outside => !matches!(place, Place::Help),
+            Self::Tables => matches!(place, Place::Peers | Place::Table),
+            Self::Peers => matches!(place, Place::Peers),
+        }
+    }
+}
+
+/// A key with its modifiers. Shift is part of the character.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key(KeyCode, KeyModifiers);
+
+impl Key {
+    const fn code(code: KeyCode) -> Self {
+        Self(code, KeyModifiers::NONE)
+    }
+
+    const fn char(c: char) -> Self {
+        Self::code(KeyCode::Char(c))
+    }
+
+    const fn ctrl(c: char) -> Self {
+        Self(KeyCode::Char(c), KeyModifiers::CONTROL)
+    }
+
+    fn of(event: KeyEvent) -> Self {
+        Self(event.code, event.modifiers.difference(KeyModifiers::SHIFT))
+    }
+
+    /// How the key is called.
+    #[must_use]
+    pub fn name(self, glyphs: &Glyphs) -> String {
+        let ascii = glyphs.ellipsis.is_ascii();
+        let arrow = |symbol: &str, word: &str| if ascii { word } else { symbol }.to_owned();
+        let name = match self.0 {
+            KeyCode::Char(' ') => "space".to_owned(),
+            KeyCode::Char(c) => c.to_string(),
+            KeyCode::F(n) => format!("F{n}"),
+            KeyCode::Up => arrow("↑", "Up"),
+            KeyCode::Down => arrow("↓", "Down"),
+            KeyCode::Left => arrow("←", "Left"),
+            KeyCode::Right => arrow("→", "Right"),
+            KeyCode::PageUp => "PgUp".to_owned(),
+            KeyCode::PageDown => "PgDn".to_owned(),
+            KeyCode::BackTab => "Shift-Tab".to_owned(),
+            KeyCode::Enter => glyphs.enter.to_owned(),
+            other => other.to_string(),
+        };
+        if self.1.contains(KeyModifiers::CONTROL) { format!("Ctrl-{}", name.to_uppercase()) } else { name }
+    }
+}
+
+/// One line of the keymap.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// The keys; the first ones are those that the help and the footer show.
+    pub keys: &'static [Key],
+    /// What they do.
+    pub action: Action,
+    /// Where.
+    pub when: When,
+    /// The word in the footer; none for a key that everyone guesses.
+    pub short: Option<&'static str>,
+    /// The line in the help.
+    pub help: &'static str,
+}
+
+const fn bind(keys: &'static [Key], action: Action, when: When, help: &'static str) -> Binding {
+    Binding { keys, action, when, short: None, help }
+}
+
+impl Binding {
+    const fn short(self, word: &'static str) -> Self {
+        Self { short: Some(word), ..self }
+    }
+}
+
+/// Every key. What comes first is shown first.
+pub const KEYMAP: &[Binding] = &[
+    bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
+    bind(&[Key::char('q'), Key::ctrl('c')], Action::Quit, When::Always, "quit").short("quit"),
+    bind(
+        &[Key::code(KeyCode::Esc), Key::code(KeyCode::Backspace)],
+        Action::Back,
+        When::Deep,
+        "back to where you came from, on the same row",
+    )
+    .short("back"),
+    bind(
+        &[Key::code(KeyCode::Enter)],
+        Action::Open,
+        When::Tables,
+        "open: the sockets of a row, or a socket's detail",
+    )
+    .short("open"),
+    bind(&[Key::char('<')], Action::SortLeft, When::Tables, "sort by the column to the left").short("sort"),
+    bind(&[Key::char('>')], Action::SortRight, When::Tables, "sort by the column to the right").short("sort"),
+    bind(&[Key::char('r')], Action::Reverse, When::Tables, "reverse the order").short("reverse"),
+    bind(&[Key::char('p')], Action::Group, When::Peers, "peers by address, or by network (/24, /64)")
+        .short("networks"),
+    bind(&[Key::char(' ')], Action::Freeze, When::Outside, "freeze the screen; looking goes on behind it")
+        .short("freeze"),
+    bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
+    bind(&[Key::code(KeyCode::Down), Key::char('j')], Action::Down, When::Always, "down"),
+    bind(&[Key::code(KeyCode::PageUp), Key::ctrl('b')], Action::PageUp, When::Always, "a page up"),
+    bind(&[Key::code(KeyCode::PageDown), Key::ctrl('f')], Action::PageDown, When::Always, "a page down"),
+    bind(
+        &[Key::code(KeyCode::Home), Key::char('g')],
+        Action::Top,
+        When::Always,
+        "to the top, and stay there",
+    ),
+    bind(&[Key::code(KeyCode::End), Key::char('G')], Action::Bottom, When::Always, "to the end"),
+    bind(&[Key::code(KeyCode::Left), Key::char('h')], Action::Left, When::Tables, "columns to the left"),
+    bind(&[Key::code(KeyCode::Right), Key::char('l')], Action::Right, When::Tables, "columns to the right"),
+    bind(&[Key::char('1')], Action::Go(Screen::Overview), When::Always, "Overview"),
+    bind(&[Key::char('2')], Action::Go(Screen::Peers), When::Always, "Peers"),
+    bind(&[Key::char('3')], Action::Go(Screen::Sockets), When::Always, "Sockets"),
+    bind(&[Key::char('4')], Action::Go(Screen::Listeners), When::Always, "Listeners"),
+    bind(&[Key::char('6')], Action::Go(Screen::Ports), When::Always, "Ports: use of the ephemeral ports"),
+    bind(&[Key::code(KeyCode::Tab)], Action::NextScreen, When::Always, "next screen"),
+    bind(&[Key::code(KeyCode::BackTab)], Action::PreviousScreen, When::Always, "previous screen"),
+    bind(&[Key::char('+'), Key::char('=')], Action::Slower, When::Outside, "look less often"),
+    bind(&[Key::char('-')], Action::Faster, When::Outside, "look more often"),
+    bind(&[Key::ctrl('l')], Action::Redraw, When::Always, "draw the screen anew"),
+    bind(&[Key::ctrl('z')], Action::Suspend, When::Always, "stop; fg brings it back"),
+];
+
+/// What a key means here.
+#[must_use]
+pub fn action(event: KeyEvent, context: Context) -> Option<Action> {
+    let key = Key::of(event);
+    KEYMAP.iter().find(|b| b.when.is_live(context) && b.keys.contains(&key)).map(|b| b.action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contexts() -> impl Iterator<Item = Context> {
+        [Place::Peers, Place::Table, Place::Detail, Place::Help]
+            .into_iter()
+            .flat_map(|place| [true, false].map(|deep| Context { place, deep }))
+    }
+
+    #[test]
+    fn no_key_means_two_things_in_one_place() {
+        for context in contexts() {
+            let live = KEYMAP.iter().filter(|b| b.when.is_live(context));
+            let mut keys: Vec<Key> = live.flat_map(|b| b.keys.iter().copied()).collect();
+            while let Some(key) = keys.pop() {
+                assert!(!keys.contains(&key), "{key:?} in {context:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_screen_has_its_number() {
+        for screen in Screen::ALL {
+            let digit = char::from_digit(screen.number(), 10).unwrap();
+            let event = KeyEvent::new(KeyCode::Char(digit), KeyModifiers::NONE);
+            for context in contexts() {
+                assert_eq!(action(event, context), Some(Action::Go(screen)));
+            }
+        }
+    }
+
+    #[test]
+    fn shifted_characters_are_found_with_and_without_the_modifier() {
+        let here = Context { place: Place::Table, deep: false };
+        for modifiers in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
+            let event = |c| KeyEvent::new(KeyCode::Char(c), modifiers);
+            assert_eq!(action(event('G'), here), Some(Action::Bottom));
+            assert_eq!(action(event('>'), here), Some(Action::SortRight));
+            assert_eq!(action(event('?'), here), Some(Action::Help));
+        }
+        let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(action(ctrl_c, Context { place: Place::Help, deep: true }), Some(Action::Quit));
+    }
+
+    #[test]
+    fn escape_at_the_root_means_nothing() {
+        let esc = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+        assert_eq!(action(esc, Context { place: Place::Peers, deep: false }), None);
+        assert_eq!(action(esc, Context { place: Place::Peers, deep: true }), Some(Action::Back));
+    }
+}

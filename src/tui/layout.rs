@@ -1,0 +1,174 @@
+//! Where everything stands: one function, which drawing, the mouse and scrolling share.
+
+use ratatui::layout::{Position, Rect, Size};
+
+use crate::model::TcpState;
+
+use super::app::App;
+use super::keymap::Place;
+use super::paint;
+use super::screen::Screen;
+
+/// Below this the frames go and only the most important is left.
+const ROOMY: Size = Size { width: 60, height: 16 };
+
+/// From this width on three panes stand side by side.
+const WIDE: u16 = 160;
+
+/// A table: its frame, its line of headers, its rows.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct TableArea {
+    /// The frame; empty where there is none.
+    pub frame: Rect,
+    /// The headers.
+    pub head: Rect,
+    /// The rows.
+    pub rows: Rect,
+}
+
+/// Where everything stands. What has no room is empty.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Layout {
+    /// No frames.
+    pub compact: bool,
+    /// Who, how many, how often.
+    pub header: Rect,
+    /// States, with their frame.
+    pub states: Rect,
+    /// Limits, with their frame.
+    pub limits: Rect,
+    /// The fullest destinations, with their frame.
+    pub ports: Rect,
+    /// The table.
+    pub table: TableArea,
+    /// Text that can be scrolled: the detail of a socket, the help.
+    pub text: Rect,
+    /// The frame of the text.
+    pub text_frame: Rect,
+    /// The tabs.
+    pub tabs: Vec<(Screen, Rect)>,
+    /// Keys and notes.
+    pub footer: Rect,
+}
+
+/// Takes lines off the top of an area.
+fn take(area: &mut Rect, height: u16) -> Rect {
+    let height = height.min(area.height);
+    let top = Rect { height, ..*area };
+    area.y += height;
+    area.height -= height;
+    top
+}
+
+/// What a frame encloses.
+#[must_use]
+pub fn inside(frame: Rect) -> Rect {
+    Rect {
+        x: frame.x.saturating_add(1).min(frame.right()),
+        y: frame.y.saturating_add(1).min(frame.bottom()),
+        width: frame.width.saturating_sub(2),
+        height: frame.height.saturating_sub(2),
+    }
+}
+
+impl Layout {
+    /// The layout of what is open now.
+    #[must_use]
+    pub fn of(app: &App) -> Self {
+        let mut rest = Rect { x: 0, y: 0, width: app.size.width, height: app.size.height };
+        let compact = rest.width < ROOMY.width || rest.height < ROOMY.height;
+        let mut layout = Self { compact, header: take(&mut rest, 1), ..Self::default() };
+        if rest.height > 4 {
+            rest.height -= 1;
+            layout.footer = Rect { y: rest.bottom(), height: 1, ..rest };
+        }
+        match app.place() {
+            Place::Detail | Place::Help => {
+                (layout.text_frame, layout.text) =
+                    if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
+                if !compact {
+                    // A cell of air beside the frame.
+                    layout.text.x += 1;
+                    layout.text.width = layout.text.width.saturating_sub(2);
+                }
+                layout.place_tabs(rest);
+            }
+            Place::Peers | Place::Table => {
+                if app.trail.is_empty() && app.screen == Screen::Overview {
+                    layout.overview(&mut rest);
+                }
+                layout.table(rest);
+            }
+        }
+        layout
+    }
+
+    fn overview(&mut self, rest: &mut Rect) {
+        let all_states = u16::try_from(TcpState::ALL.len()).unwrap_or(u16::MAX) + 2;
+        if self.compact {
+            let lines = rest.height;
+            self.limits = take(rest, if lines >= 12 { 3 } else { 1 });
+            self.states = take(rest, (lines / 4).min(3));
+            return;
+        }
+        let top = take(rest, (rest.height / 2).min(all_states));
+        let column = |x: u16, width: u16| Rect { x: top.x + x, width, ..top };
+        if top.width >= WIDE {
+            let states = (top.width * 7 / 25).min(64);
+            let limits = ((top.width - states) / 2).min(84);
+            self.states = column(0, states);
+            self.limits = column(states, limits);
+            self.ports = column(states + limits, top.width - states - limits);
+        } else {
+            let states = (top.width * 19 / 40).min(44);
+            self.states = column(0, states);
+            let mut right = column(states, top.width - states);
+            if right.height >= all_states {
+                self.limits = take(&mut right, 9);
+                self.ports = right;
+            } else {
+                self.limits = right;
+            }
+        }
+    }
+
+    fn table(&mut self, area: Rect) {
+        let mut inner = if self.compact { area } else { inside(area) };
+        if !self.compact {
+            self.table.frame = area;
+            self.place_tabs(area);
+        }
+        self.table.head = take(&mut inner, 1);
+        self.table.rows = inner;
+    }
+
+    /// The tabs stand in the lower edge of the last frame.
+    fn place_tabs(&mut self, frame: Rect) {
+        if self.compact || frame.height < 2 {
+            return;
+        }
+        let y = frame.bottom() - 1;
+        let mut x = frame.x + 2;
+        for screen in Screen::ALL {
+            // " 1 Overview "
+            let width = paint::width(screen.title()) + 4;
+            if x + width + 1 >= frame.right() {
+                break;
+            }
+            self.tabs.push((screen, Rect { x, y, width, height: 1 }));
+            x += width;
+        }
+    }
+
+    /// The tab at a place of the terminal.
+    #[must_use]
+    pub fn tab_at(&self, at: Position) -> Option<Screen> {
+        self.tabs.iter().find(|(_, area)| area.contains(at)).map(|(screen, _)| *screen)
+    }
+
+    /// How many lines of rows, or of text, there are.
+    #[must_use]
+    pub fn page_height(&self) -> usize {
+        usize::from(self.table.rows.height.max(self.text.height))
+    }
+}

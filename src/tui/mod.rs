@@ -1,0 +1,32 @@
+//! The screen.
+//!
+//! What happens becomes a [`msg::Msg`]; [`update::update`] applies it to the [`app::App`] and returns what others have
+//! to do; [`view::view`] draws the state and computes nothing. [`layout::Layout`] is shared by both. Sorting and
+//! filtering happen on the [`index`] thread, reading the machine in the engine, and neither is ever waited for.
+//!
+//! Nothing here touches the kernel's socket tables, reads a clock while drawing, or blocks while the terminal is ours.
+
+pub mod app;
+pub mod columns;
+pub mod explain;
+pub mod format;
+pub mod header;
+pub mod index;
+pub mod keymap;
+pub mod layout;
+pub mod msg;
+pub mod notes;
+pub mod overview;
+pub mod page;
+pub mod paint;
+pub mod runtime;
+pub mod screen;
+pub mod side;
+pub mod table;
+pub mod terminal;
+pub mod text;
+pub mod theme;
+pub mod update;
+pub mod view;
+
+pub use runtime::{Control, Error, Feed, run};

@@ -1,0 +1,64 @@
+//! What happens to the screen, and what it asks others to do.
+
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+use ratatui::layout::Size;
+
+use crate::engine::{Detailed, Look};
+use crate::model::{Origin, SocketRow};
+
+use super::index::{Answer, Question};
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// A mouse button or the wheel.
+    Mouse(MouseEvent),
+    /// The terminal has another size.
+    Resize(Size),
+    /// A new look at the machine, or why there is none.
+    Look(Look),
+    /// The index thread answered.
+    Answer(Answer),
+    /// An exact query answered.
+    Detail(Detailed),
+    /// Time passed; since an arbitrary moment, never going back.
+    Tick(Duration),
+    /// A signal, or the end of the terminal.
+    Signal(Signal),
+    /// No more worlds will come: the thread that makes them ended.
+    FeedEnded,
+}
+
+/// A signal by what it means to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// SIGTERM, SIGHUP, SIGINT, SIGQUIT, or the terminal is gone.
+    End,
+    /// SIGTSTP.
+    Stop,
+    /// SIGCONT.
+    Resume,
+}
+
+/// Something that `update` wants done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Ask the index thread.
+    Ask(Question),
+    /// Ask the kernel about one socket.
+    Detail(SocketRow, Origin),
+    /// Look this often from now on.
+    SetInterval(Duration),
+    /// Stop the whole job, as the terminal's own Ctrl-Z would.
+    StopJob,
+    /// Give the terminal back and stop until continued.
+    Suspend,
+    /// Take the terminal over again.
+    Retake,
+    /// End.
+    Quit,
+}

@@ -1,0 +1,79 @@
+//! What the numbers on the screen do not cover, in the order of how much it matters.
+
+use crate::model::{Capability, Gap, TableSource};
+
+use super::app::App;
+use super::format;
+use super::page::seen;
+use super::theme::Role;
+
+/// One honest sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// How much it matters.
+    pub role: Role,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Everything that has to be said about what is shown.
+#[must_use]
+pub fn notes(app: &App) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut say = |role, text: String| notes.push(Note { role, text });
+    if let Some(notice) = app.notice {
+        say(Role::Notice, notice.to_owned());
+    }
+    let stream = &app.stream;
+    if stream.ended {
+        say(Role::Critical, "looking has stopped; what is shown is the last look".to_owned());
+    } else if let Some(why) = &stream.trouble {
+        say(Role::Critical, format!("cannot look: {why}"));
+    } else if let Some(seconds) = stream.silent {
+        say(Role::Warning, format!("nothing new for {seconds} s"));
+    }
+    let Some(world) = stream.world() else { return notes };
+    if stream.frozen {
+        let newest = stream.newest.as_ref().map_or_else(|| seen(world), |j| seen(&j.world));
+        let behind = newest.saturating_sub(seen(world));
+        let behind = if behind.as_secs() == 0 {
+            String::new()
+        } else {
+            format!(", {} behind", format::seconds(behind))
+        };
+        say(Role::Notice, format!("frozen{behind}"));
+    }
+    let several = world.snapshots.len() > 1;
+    let mut quiet = Vec::new();
+    for snapshot in &world.snapshots {
+        let sample = &snapshot.sample;
+        let whose = if several { format!("{}: ", sample.netns.name) } else { String::new() };
+        let complete = &sample.completeness;
+        if complete.source == TableSource::Procfs {
+            say(
+                Role::Warning,
+                format!("{whose}read from {}: no cookies, backlogs, exact timers", complete.source.name()),
+            );
+        }
+        for gap in &complete.gaps {
+            match gap {
+                Gap::BoundInactiveHidden => quiet.push(format!("{whose}{gap}")),
+                _ => say(Role::Warning, format!("{whose}{gap}")),
+            }
+        }
+        if complete.duplicates > 0 {
+            quiet.push(format!("{whose}{} duplicates dropped", complete.duplicates));
+        }
+        if snapshot.counters_reset {
+            quiet.push(format!("{whose}counters went backwards"));
+        }
+        if sample.facts.malformed > 0 {
+            quiet.push(format!("{whose}{} fields of /proc not understood", sample.facts.malformed));
+        }
+    }
+    if !world.host.privileges.has(Capability::NetAdmin) {
+        quiet.push("without CAP_NET_ADMIN: socket marks are hidden".to_owned());
+    }
+    notes.extend(quiet.into_iter().map(|text| Note { role: Role::Dim, text }));
+    notes
+}

@@ -1,0 +1,339 @@
+//! What is open: tables and socket details, each with its own place, so that going back finds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::analysis::World;
+use crate::model::{Origin, SocketDetail, SocketRow};
+use crate::query::{
+    Cell, ColumnId, DestinationColumn, DestinationQuery, Grouping, ListenerColumn, ListenerQuery, PeerColumn,
+    PeerQuery, Selection, SocketKey, SocketQuery, Sort, cell, destination_cell, listener_cell,
+};
+
+use super::index::{Answer, Query, RowKey, Rows, snapshot};
+use super::screen::Screen;
+
+/// How long a selected row that ended stays on the screen.
+const GHOST_STAYS: Duration = Duration::from_secs(10);
+
+/// Rows are asked for in steps of this many, so that scrolling seldom waits.
+const STEP: usize = 256;
+
+/// A selected row that is no more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ghost {
+    /// Which row it was.
+    pub key: RowKey,
+    /// What it showed.
+    pub label: String,
+    /// When it was first missing, by the clock of the samples.
+    pub since: Duration,
+}
+
+/// What stands in a line of a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// The row at this place of the order.
+    Row(usize),
+    /// The selected row that ended.
+    Ghost,
+}
+
+/// A table, its place and its selection.
+#[derive(Clone, Debug)]
+pub struct TablePage {
+    /// What it is called.
+    pub title: String,
+    /// What it shows.
+    pub query: Query,
+    /// The rows, once the index thread has answered.
+    pub answer: Option<Answer>,
+    /// The line of the cursor.
+    pub cursor: usize,
+    /// The first line on the screen.
+    pub offset: usize,
+    /// The row that the cursor stays on. At the top there is none: the cursor shows whatever is first.
+    pub selected: Option<RowKey>,
+    /// The selected row, when it ended a moment ago.
+    pub ghost: Option<Ghost>,
+    /// How many columns are scrolled out to the left.
+    pub skip: usize,
+    /// The widest values seen so far, column by column.
+    pub widths: Vec<u16>,
+}
+
+/// When a world was seen, by the clock of its samples.
+#[must_use]
+pub fn seen(world: &World) -> Duration {
+    world.snapshots.first().map_or(Duration::ZERO, |s| s.sample.taken.mono)
+}
+
+impl TablePage {
+    /// An empty table.
+    #[must_use]
+    pub fn new(title: impl Into<String>, query: Query) -> Self {
+        Self {
+            title: title.into(),
+            query,
+            answer: None,
+            cursor: 0,
+            offset: 0,
+            selected: None,
+            ghost: None,
+            skip: 0,
+            widths: Vec::new(),
+        }
+    }
+
+    /// The table that a screen starts with.
+    #[must_use]
+    pub fn of(screen: Screen) -> Self {
+        let query = match screen {
+            Screen::Overview | Screen::Peers => Query::Peers(PeerQuery {
+                group: Grouping::Address,
+                sort: Sort::by(PeerColumn::Total),
+                want: STEP,
+            }),
+            Screen::Sockets => return Self::sockets(screen.title(), Selection::All),
+            Screen::Listeners => {
+                Query::Listeners(ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: STEP })
+            }
+            Screen::Ports => {
+                Query::Destinations(DestinationQuery { sort: Sort::by(DestinationColumn::Ratio), want: STEP })
+            }
+        };
+        let title = if screen == Screen::Overview { Screen::Peers.title() } else { screen.title() };
+        Self::new(title, query)
+    }
+
+    /// A table of some sockets.
+    #[must_use]
+    pub fn sockets(title: impl Into<String>, select: Selection) -> Self {
+        let sort = Sort::by(ColumnId::State);
+        Self::new(title, Query::Sockets(SocketQuery { select, sort, want: STEP }))
+    }
+
+    /// Whether the rows are of several namespaces.
+    #[must_use]
+    pub fn shows_several(&self) -> bool {
+        self.answer.as_ref().is_some_and(|a| a.world.snapshots.len() > 1)
+    }
+
+    /// How many lines there are.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        let rows = self.answer.as_ref().map_or(0, |a| a.rows.reachable(a.query.want()));
+        rows + usize::from(self.ghost.is_some())
+    }
+
+    /// What stands in a line. The row that ended keeps the cursor's line, the others make room.
+    #[must_use]
+    pub fn line(&self, at: usize) -> Line {
+        match &self.ghost {
+            Some(_) if at == self.cursor => Line::Ghost,
+            Some(_) if at > self.cursor => Line::Row(at - 1),
+            _ => Line::Row(at),
+        }
+    }
+
+    /// The identity of the row under the cursor; none while it is not known, or is no more.
+    #[must_use]
+    pub fn key_at_cursor(&self) -> Option<RowKey> {
+        let answer = self.answer.as_ref()?;
+        match self.line(self.cursor) {
+            Line::Row(at) => answer.rows.key(at, &answer.world),
+            Line::Ghost => None,
+        }
+    }
+
+    /// Moves the cursor by lines.
+    pub fn step(&mut self, by: isize, height: usize) {
+        let mut to = self.cursor.saturating_add_signed(by);
+        if self.ghost.take().is_some() && by > 0 {
+            to = to.saturating_sub(1);
+        }
+        self.put(to, height);
+    }
+
+    /// Puts the cursor on a line.
+    pub fn put(&mut self, line: usize, height: usize) {
+        if self.ghost.take().is_some() && line > self.cursor {
+            self.cursor = line - 1;
+        } else {
+            self.cursor = line;
+        }
+        self.clamp(height);
+        self.selected = self.key_at_cursor();
+    }
+
+    /// Puts the cursor on the first line, whatever it shows.
+    pub fn top(&mut self) {
+        self.ghost = None;
+        self.selected = None;
+        self.cursor = 0;
+        self.offset = 0;
+    }
+
+    /// Keeps the cursor inside the table and on the screen.
+    pub fn clamp(&mut self, height: usize) {
+        self.cursor = self.cursor.min(self.lines().saturating_sub(1));
+        let last = self.lines().saturating_sub(height);
+        self.offset = self.offset.min(last).min(self.cursor);
+        if height > 0 && self.cursor >= self.offset + height {
+            self.offset = self.cursor + 1 - height;
+        }
+    }
+
+    /// How many rows have to be there for a screen of `height` lines and some more to scroll.
+    #[must_use]
+    pub fn wanted(&self, height: usize) -> usize {
+        (self.offset.max(self.cursor) + 3 * height.max(1)).next_multiple_of(STEP)
+    }
+
+    /// Whether rows are missing that will soon be on the screen.
+    #[must_use]
+    pub fn needs_more(&self, height: usize) -> bool {
+        self.answer.as_ref().is_some_and(|a| {
+            let there = a.rows.len();
+            there < a.rows.reachable(a.query.want()) && there < self.offset + 2 * height
+        })
+    }
+
+    /// Takes an answer over. The cursor stays on its row; a row that ended stays for a moment.
+    pub fn accept(&mut self, answer: Answer, height: usize) {
+        let now = seen(&answer.world);
+        match (self.selected, answer.selected_at) {
+            (Some(_), Some(at)) => {
+                self.ghost = None;
+                self.cursor = at;
+            }
+            (Some(key), None) => match &self.ghost {
+                Some(ghost) if now.saturating_sub(ghost.since) >= GHOST_STAYS => self.ghost = None,
+                Some(_) => {}
+                None => {
+                    let label = self.answer.as_ref().and_then(|before| label(before, key, self.cursor));
+                    self.ghost = label.map(|label| Ghost { key, label, since: now });
+                }
+            },
+            (None, _) => self.ghost = None,
+        }
+        self.answer = Some(answer);
+        self.clamp(height);
+        if self.ghost.is_none() && (self.selected.is_some() || self.cursor > 0) {
+            self.selected = self.key_at_cursor();
+        }
+    }
+}
+
+/// What a row showed, in one line.
+fn label(answer: &Answer, key: RowKey, cursor: usize) -> Option<String> {
+    let places = [answer.selected_at, Some(cursor)].into_iter().flatten();
+    let at = places.into_iter().find(|at| answer.rows.key(*at, &answer.world) == Some(key))?;
+    let world = &answer.world;
+    let of = |id| snapshot(world, id);
+    let text = match &answer.rows {
+        Rows::Peers(v) => v.rows.get(at)?.prefix_len.map_or_else(
+            || v.rows.get(at).map(|r| r.addr.to_string()),
+            |len| v.rows.get(at).map(|r| Cell::Network(r.addr, len).to_string()),
+        )?,
+        Rows::Sockets(_) | Rows::Socket(_) => {
+            let id = answer.rows.row(at)?;
+            let show = |column| of(id).map(|s| cell(column, s, id.row as usize).to_string());
+            let (state, local, peer) =
+                (show(ColumnId::State)?, show(ColumnId::Local)?, show(ColumnId::Peer)?);
+            format!("{state}  {local}  {peer}")
+        }
+        Rows::Listeners(_) => {
+            let id = answer.rows.row(at)?;
+            listener_cell(ListenerColumn::Local, of(id)?, id.row as usize).to_string()
+        }
+        Rows::Destinations(_) => {
+            let id = answer.rows.row(at)?;
+            let show = |column| of(id).map(|s| destination_cell(column, s, id.row as usize).to_string());
+            format!("{}  {}", show(DestinationColumn::LocalAddr)?, show(DestinationColumn::Peer)?)
+        }
+    };
+    Some(text)
+}
+
+/// Everything about one socket.
+#[derive(Clone, Debug)]
+pub struct DetailPage {
+    /// Which.
+    pub key: SocketKey,
+    /// The last answer that had the socket.
+    pub answer: Option<Answer>,
+    /// Since when it is gone, by the clock of the samples.
+    pub gone: Option<Duration>,
+    /// The newest world that was looked at.
+    pub seen: Duration,
+    /// What the exact query said; `None` inside when it found nothing.
+    pub live: Option<Option<SocketDetail>>,
+    /// The first line on the screen.
+    pub scroll: usize,
+}
+
+impl DetailPage {
+    /// A page that knows nothing but its socket yet.
+    #[must_use]
+    pub const fn new(key: SocketKey) -> Self {
+        Self { key, answer: None, gone: None, seen: Duration::ZERO, live: None, scroll: 0 }
+    }
+
+    /// Takes an answer over; what was known of a socket that ended is kept.
+    pub fn accept(&mut self, answer: Answer) {
+        self.seen = seen(&answer.world);
+        if answer.rows.is_empty() {
+            self.gone.get_or_insert(self.seen);
+        } else {
+            self.gone = None;
+            self.answer = Some(answer);
+        }
+    }
+
+    /// The row of the socket and what it shares with others.
+    #[must_use]
+    pub fn row(&self) -> Option<(SocketRow, Origin)> {
+        let answer = self.answer.as_ref()?;
+        let id = answer.rows.row(0)?;
+        let table = &snapshot(&answer.world, id)?.sample.table;
+        table.rows.get(id.row as usize).map(|row| (*row, table.origin(row)))
+    }
+}
+
+/// What lies over the screen's own table.
+#[derive(Clone, Debug)]
+pub enum Page {
+    /// A table.
+    Table(Box<TablePage>),
+    /// A socket.
+    Detail(Box<DetailPage>),
+}
+
+impl Page {
+    /// What it wants to know.
+    #[must_use]
+    pub fn query(&self) -> Query {
+        match self {
+            Self::Table(t) => t.query.clone(),
+            Self::Detail(d) => Query::Socket(d.key),
+        }
+    }
+
+    /// Forgets its rows, so that no old world is kept for them.
+    pub fn release(&mut self) {
+        match self {
+            Self::Table(t) => t.answer = None,
+            Self::Detail(d) => d.answer = None,
+        }
+    }
+
+    /// The world whose rows it shows.
+    #[must_use]
+    pub fn world(&self) -> Option<&Arc<World>> {
+        match self {
+            Self::Table(t) => t.answer.as_ref().map(|a| &a.world),
+            Self::Detail(d) => d.answer.as_ref().map(|a| &a.world),
+        }
+    }
+}

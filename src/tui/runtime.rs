@@ -1,0 +1,313 @@
+//! The loop of the drawing thread: messages in, frames and effects out.
+//!
+//! It waits on one bell for everything: keys and signals, worlds, answers, details, and the tick. Between it and the
+//! other threads are one-slot mailboxes; only keys and signals, of which none may be lost, wait in a short queue whose
+//! writer blocks.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::crossterm::event::{self, Event};
+use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_group, kill_process};
+
+use crate::engine::mailbox::{Bell, Mailbox};
+use crate::engine::{Collector, Detailed, Look};
+use crate::model::{Origin, SocketRow};
+
+use super::app::App;
+use super::index::{self, Question};
+use super::msg::{Effect, Msg, Signal};
+use super::side::Side;
+use super::terminal::{self, Guard};
+use super::theme::Theme;
+use super::update::update;
+use super::view::view;
+
+/// Not more than thirty frames a second.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// How long a frame waits for the rows that belong to it.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// Keys and signals that may wait.
+const QUEUE: usize = 64;
+
+/// What the screen gets from the engine. The engine posts into the mailboxes and closes them when it ends.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    bell: Arc<Bell>,
+    /// Looks at the machine.
+    pub looks: Arc<Mailbox<Look>>,
+    /// Answers to [`Control::ask`].
+    pub details: Arc<Mailbox<Detailed>>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        let bell = Arc::new(Bell::default());
+        Self {
+            looks: Arc::new(Mailbox::with_bell(Arc::clone(&bell))),
+            details: Arc::new(Mailbox::with_bell(Arc::clone(&bell))),
+            bell,
+        }
+    }
+}
+
+/// What the screen can ask of the engine. Nothing here may block.
+pub trait Control {
+    /// Look this often from now on.
+    fn set_interval(&self, interval: Duration);
+    /// Ask the kernel about one socket; the answer comes through [`Feed::details`].
+    fn ask(&self, row: SocketRow, origin: Origin);
+}
+
+impl Control for Collector {
+    fn set_interval(&self, interval: Duration) {
+        Self::set_interval(self, interval);
+    }
+
+    fn ask(&self, row: SocketRow, origin: Origin) {
+        Self::ask(self, row, origin);
+    }
+}
+
+/// Where keys and signals go.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    queue: SyncSender<Msg>,
+    bell: Arc<Bell>,
+}
+
+impl Sender {
+    /// Puts a message into the queue, waiting while it is full. `false` when nobody reads it any more.
+    #[must_use]
+    pub fn send(&self, msg: Msg) -> bool {
+        let sent = self.queue.send(msg).is_ok();
+        self.bell.ring();
+        sent
+    }
+
+    /// Puts a message into the queue if there is room.
+    pub fn offer(&self, msg: Msg) {
+        // Full or closed: the drawing thread hangs or has ended, and the sender has its own way out.
+        let _ = self.queue.try_send(msg);
+        self.bell.ring();
+    }
+}
+
+/// Everything that the drawing thread listens to and talks to.
+pub struct Wires<'a, C> {
+    feed: Feed,
+    inbox: Receiver<Msg>,
+    questions: Arc<Mailbox<Question>>,
+    answers: Arc<Mailbox<index::Answer>>,
+    control: &'a C,
+    feed_ended: bool,
+}
+
+/// The screen cannot be shown any longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no terminal, or it does not answer.
+    #[error("the terminal: {0}")]
+    Terminal(#[from] io::Error),
+    /// A thread of ours panicked.
+    #[error("the {0} thread ended unexpectedly")]
+    ThreadEnded(&'static str),
+}
+
+impl<'a, C: Control> Wires<'a, C> {
+    /// Connects a feed, and starts the index thread.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn new(feed: Feed, control: &'a C) -> io::Result<(Self, Sender)> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let sender = Sender { queue, bell: Arc::clone(&feed.bell) };
+        let questions = Arc::new(Mailbox::new());
+        let answers = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
+        index::start(Arc::clone(&questions), Arc::clone(&answers))?;
+        Ok((Self { feed, inbox, questions, answers, control, feed_ended: false }, sender))
+    }
+
+    /// What has come since the last call, keys first.
+    fn messages(&mut self) -> Result<Vec<Msg>, Error> {
+        let mut messages: Vec<Msg> = self.inbox.try_iter().take(QUEUE).collect();
+        messages.extend(self.feed.looks.take().map(Msg::Look));
+        messages.extend(self.answers.take().map(Msg::Answer));
+        messages.extend(self.feed.details.take().map(Msg::Detail));
+        if !self.feed_ended && self.feed.looks.is_closed() {
+            self.feed_ended = true;
+            messages.push(Msg::FeedEnded);
+        }
+        if self.answers.is_closed() {
+            return Err(Error::ThreadEnded("index"));
+        }
+        Ok(messages)
+    }
+}
+
+impl<C> Drop for Wires<'_, C> {
+    fn drop(&mut self) {
+        self.questions.close();
+    }
+}
+
+/// What a terminal can do beside showing frames.
+pub trait Suspend<B: Backend> {
+    /// The terminal to draw on.
+    fn screen(&mut self) -> &mut Terminal<B>;
+    /// Sends SIGTSTP to the whole job. `false` when nobody could continue it.
+    fn stop_job(&mut self) -> bool;
+    /// Gives the terminal back and stops the process. `false` when nobody could continue it.
+    fn suspend(&mut self) -> bool;
+    /// Takes the terminal over again.
+    ///
+    /// # Errors
+    /// When its modes cannot be set.
+    fn retake(&mut self) -> io::Result<()>;
+    /// Whether the terminal is still ours: a panic of another thread gives it back.
+    fn is_ours(&self) -> bool;
+}
+
+/// Runs until the user, a signal or the terminal ends it.
+///
+/// # Errors
+/// When the terminal cannot be drawn on, or a thread of ours ended.
+pub fn run_loop<B, S, C>(
+    app: &mut App,
+    theme: &Theme,
+    mut wires: Wires<'_, C>,
+    terminal: &mut S,
+) -> Result<(), Error>
+where
+    B: Backend,
+    io::Error: From<B::Error>,
+    S: Suspend<B>,
+    C: Control,
+{
+    let started = Instant::now();
+    let mut drawn = None::<Instant>;
+    let mut asked = started;
+    let mut stopped = false;
+    loop {
+        let mut messages = wires.messages()?;
+        messages.push(Msg::Tick(started.elapsed()));
+        for msg in messages {
+            for effect in update(app, msg) {
+                match effect {
+                    Effect::Ask(question) => {
+                        asked = Instant::now();
+                        wires.questions.post(question);
+                    }
+                    Effect::Detail(row, origin) => wires.control.ask(row, origin),
+                    Effect::SetInterval(interval) => wires.control.set_interval(interval),
+                    Effect::StopJob if terminal.stop_job() => {}
+                    Effect::StopJob => {
+                        app.notice = Some("there is no shell to stop for");
+                        app.redraw = true;
+                    }
+                    Effect::Suspend => stopped |= terminal.suspend(),
+                    Effect::Retake => {
+                        terminal.retake()?;
+                        stopped = false;
+                        app.redraw = true;
+                    }
+                    Effect::Quit => return Ok(()),
+                }
+            }
+        }
+        let now = Instant::now();
+        let mut next = now + Duration::from_secs(1);
+        if app.redraw && !stopped {
+            let mut due = drawn.map_or(now, |d| d + FRAME);
+            if app.is_waiting() {
+                due = due.max(asked + PATIENCE);
+            }
+            if due <= now {
+                if !terminal.is_ours() {
+                    return Err(Error::ThreadEnded("helper"));
+                }
+                let size = terminal.screen().size().map_err(io::Error::from)?;
+                if size != app.size {
+                    update(app, Msg::Resize(size));
+                }
+                app.redraw = false;
+                let frame = terminal.screen().draw(|frame| view(app, theme, frame));
+                frame.map_err(io::Error::from)?;
+                drawn = Some(now);
+            } else {
+                next = due;
+            }
+        }
+        wires.feed.bell.wait_until(Some(next));
+    }
+}
+
+struct RealTerminal(Guard);
+
+impl Suspend<terminal::ScreenBackend> for RealTerminal {
+    fn screen(&mut self) -> &mut terminal::Screen {
+        &mut self.0.screen
+    }
+
+    fn stop_job(&mut self) -> bool {
+        terminal::can_be_resumed() && kill_current_process_group(ProcessSignal::TSTP).is_ok()
+    }
+
+    fn suspend(&mut self) -> bool {
+        if !terminal::can_be_resumed() {
+            return false;
+        }
+        terminal::leave();
+        // SIGTSTP itself is ours: only SIGSTOP stops.
+        kill_process(getpid(), ProcessSignal::STOP).is_ok()
+    }
+
+    fn retake(&mut self) -> io::Result<()> {
+        self.0.retake()
+    }
+
+    fn is_ours(&self) -> bool {
+        terminal::is_entered()
+    }
+}
+
+/// Passes keys, clicks and sizes on. Ends with the process: a thread that waits for a key cannot be stopped.
+fn read_input(sender: &Sender) {
+    loop {
+        let msg = match event::read() {
+            Ok(Event::Key(key)) => Msg::Key(key),
+            Ok(Event::Mouse(mouse)) => Msg::Mouse(mouse),
+            Ok(Event::Resize(width, height)) => Msg::Resize(ratatui::layout::Size { width, height }),
+            Ok(_) => continue,
+            Err(_) => Msg::Signal(Signal::End),
+        };
+        let last = matches!(msg, Msg::Signal(_));
+        if !sender.send(msg) || last {
+            return;
+        }
+    }
+}
+
+/// Shows the screen on the real terminal until it is quit.
+///
+/// # Errors
+/// When there is no terminal, when it fails, or when a thread of ours ended unexpectedly.
+pub fn run<C: Control>(feed: Feed, control: &C, theme: &Theme, interval: Duration) -> Result<(), Error> {
+    let tty = terminal::open_tty()?;
+    let (wires, sender) = Wires::new(feed, control)?;
+    let side = Side::start(sender.clone(), tty)?;
+    let mut terminal = RealTerminal(Guard::take()?);
+    thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
+    let mut app = App::new(terminal.screen().size()?, interval);
+    let ended = run_loop(&mut app, theme, wires, &mut terminal);
+    drop(terminal);
+    drop(side);
+    ended
+}

@@ -1,0 +1,72 @@
+//! The screens, by the numbers that open them.
+
+/// A screen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Screen {
+    /// States, limits, ports and peers at one glance.
+    Overview,
+    /// Connections by peer.
+    Peers,
+    /// The socket table.
+    Sockets,
+    /// Listening sockets and their queues.
+    Listeners,
+    /// Ephemeral ports by destination.
+    Ports,
+}
+
+impl Screen {
+    /// Every screen, in the order of the tabs.
+    pub const ALL: [Self; 5] = [Self::Overview, Self::Peers, Self::Sockets, Self::Listeners, Self::Ports];
+
+    /// The key that opens it. Numbers stay the same when screens are added between.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Overview => 1,
+            Self::Peers => 2,
+            Self::Sockets => 3,
+            Self::Listeners => 4,
+            Self::Ports => 6,
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Peers => "Peers",
+            Self::Sockets => "Sockets",
+            Self::Listeners => "Listeners",
+            Self::Ports => "Ports",
+        }
+    }
+
+    /// Its place in [`Screen::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The next or the previous screen, around the end.
+    #[must_use]
+    pub const fn step(self, forward: bool) -> Self {
+        let by = if forward { 1 } else { Self::ALL.len() - 1 };
+        Self::ALL[(self.index() + by) % Self::ALL.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tabs_go_round_in_both_directions() {
+        for (at, screen) in Screen::ALL.into_iter().enumerate() {
+            assert_eq!(screen.index(), at);
+            assert_eq!(screen.step(true).step(false), screen);
+        }
+        assert_eq!(Screen::Ports.step(true), Screen::Overview);
+    }
+}

@@ -1,0 +1,410 @@
+//! What a message does to the state of the screen. Pure: no clock, no terminal, no kernel; what has to be done outside
+//! is returned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Size};
+
+use crate::diagnose::Judged;
+use crate::engine::Detailed;
+use crate::query::{Column, Grouping, Selection, Sort};
+
+use super::app::App;
+use super::columns::{self, Fit, fit};
+use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
+use super::keymap::{self, Action};
+use super::layout::{Layout, TableArea};
+use super::msg::{Effect, Msg, Signal};
+use super::page::{DetailPage, Page, TablePage};
+use super::screen::Screen;
+
+/// How often one may look.
+pub const INTERVALS: [Duration; 9] = [
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
+/// Lines that one notch of the wheel moves.
+const WHEEL: isize = 3;
+
+/// Applies a message.
+pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Key(event) => {
+            if event.kind != KeyEventKind::Release {
+                key(app, event, &mut effects);
+            }
+        }
+        Msg::Mouse(event) => mouse(app, event, &mut effects),
+        Msg::Resize(size) => resize(app, size, &mut effects),
+        Msg::Look(Ok(look)) => new_look(app, look, &mut effects),
+        Msg::Look(Err(why)) => {
+            app.stream.trouble = Some(why);
+            app.redraw = true;
+        }
+        Msg::Answer(answer) => accept(app, answer, &mut effects),
+        Msg::Detail(detail) => accept_detail(app, detail),
+        Msg::Tick(now) => tick(app, now),
+        Msg::Signal(Signal::End) => effects.push(Effect::Quit),
+        Msg::Signal(Signal::Stop) => effects.push(Effect::Suspend),
+        Msg::Signal(Signal::Resume) => effects.push(Effect::Retake),
+        Msg::FeedEnded => {
+            app.stream.ended = true;
+            app.redraw = true;
+        }
+    }
+    effects
+}
+
+fn resize(app: &mut App, size: Size, effects: &mut Vec<Effect>) {
+    app.size = size;
+    app.redraw = true;
+    let height = Layout::of(app).page_height();
+    if let Some(table) = app.table_mut() {
+        table.clamp(height);
+        lines_changed(app, height, effects);
+    }
+    keep_text_on_screen(app, height);
+}
+
+fn new_look(app: &mut App, look: Arc<Judged>, effects: &mut Vec<Effect>) {
+    app.stream.arrived = app.now;
+    app.stream.silent = None;
+    app.stream.trouble = None;
+    if app.stream.frozen {
+        app.stream.newest = Some(look);
+        return;
+    }
+    app.stream.shown = Some(look);
+    // Not drawn yet: the answer brings the table of this world, and both are drawn together.
+    ask(app, effects);
+}
+
+/// Asks the index thread for the rows of what is open.
+fn ask(app: &mut App, effects: &mut Vec<Effect>) {
+    let Some(world) = app.stream.world().cloned() else { return };
+    app.asked.0 += 1;
+    let (query, selected) = match app.trail.last() {
+        Some(Page::Detail(detail)) => (Query::Socket(detail.key), None),
+        Some(Page::Table(table)) => (table.query.clone(), table.selected),
+        None => (app.root().query.clone(), app.root().selected),
+    };
+    effects.push(Effect::Ask(Question { id: app.asked.0, world, query, selected }));
+}
+
+fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
+    app.asked.1 = app.asked.1.max(answer.id);
+    let height = Layout::of(app).page_height();
+    let fits = match app.trail.last_mut() {
+        Some(Page::Detail(detail)) => {
+            let fits = answer.query == Query::Socket(detail.key);
+            if fits {
+                detail.accept(answer);
+                let row = detail.row().filter(|(row, _)| row.cookie() != 0 && detail.gone.is_none());
+                effects.extend(row.map(|(row, origin)| Effect::Detail(row, origin)));
+            }
+            fits
+        }
+        _ => app.table_mut().is_some_and(|table| {
+            let fits = table.query.same_order(&answer.query) && table.selected == answer.selected;
+            if fits {
+                table.accept(answer, height);
+            }
+            fits
+        }),
+    };
+    app.redraw |= fits;
+    if fits {
+        lines_changed(app, height, effects);
+    } else if !app.is_waiting() {
+        ask(app, effects);
+    }
+}
+
+/// After other lines came on the screen: gives their columns room, and asks for more rows when the end of those that
+/// are there comes near.
+fn lines_changed(app: &mut App, height: usize, effects: &mut Vec<Effect>) {
+    let Some(table) = app.table_mut() else { return };
+    super::table::measure(table, height);
+    if table.needs_more(height) {
+        table.query = table.query.wanting(table.wanted(height));
+        ask(app, effects);
+    }
+}
+
+fn accept_detail(app: &mut App, (cookie, detail): Detailed) {
+    if let Some(Page::Detail(page)) = app.trail.last_mut()
+        && page.key.id == cookie
+    {
+        page.live = Some(detail);
+        app.redraw = true;
+    }
+}
+
+fn tick(app: &mut App, now: Duration) {
+    app.now = now;
+    let late = now.saturating_sub(app.stream.arrived);
+    let due = app.stream.interval.max(Duration::from_secs(1)) * 3;
+    let silent = (late > due).then_some(late.as_secs());
+    if app.stream.silent != silent {
+        app.stream.silent = silent;
+        app.redraw = true;
+    }
+}
+
+fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let Some(action) = keymap::action(event, app.context()) else { return };
+    app.redraw = true;
+    app.notice = None;
+    act(app, action, effects);
+}
+
+fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
+    let height = Layout::of(app).page_height();
+    let page = isize::try_from(height.saturating_sub(1)).unwrap_or(isize::MAX).max(1);
+    match action {
+        Action::Up => scroll(app, -1, effects),
+        Action::Down => scroll(app, 1, effects),
+        Action::PageUp => scroll(app, -page, effects),
+        Action::PageDown => scroll(app, page, effects),
+        Action::Top => to_end(app, false, effects),
+        Action::Bottom => to_end(app, true, effects),
+        Action::Left | Action::Right => scroll_columns(app, action == Action::Right),
+        Action::Open => open(app, effects),
+        Action::Back => back(app, effects),
+        Action::SortLeft => sort(app, effects, How::Beside { right: false }),
+        Action::SortRight => sort(app, effects, How::Beside { right: true }),
+        Action::Reverse => sort(app, effects, How::Reversed),
+        Action::Group => group(app, effects),
+        Action::Go(screen) => go(app, screen, effects),
+        Action::NextScreen => go(app, app.screen.step(true), effects),
+        Action::PreviousScreen => go(app, app.screen.step(false), effects),
+        Action::Freeze => freeze(app, effects),
+        Action::Slower => interval(app, true, effects),
+        Action::Faster => interval(app, false, effects),
+        Action::Help => app.help = if app.help.is_some() { None } else { Some(0) },
+        Action::Redraw => effects.push(Effect::Retake),
+        Action::Suspend => effects.push(Effect::StopJob),
+        Action::Quit => effects.push(Effect::Quit),
+    }
+}
+
+fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
+    let height = Layout::of(app).page_height();
+    if let Some(line) = &mut app.help {
+        *line = line.saturating_add_signed(by);
+    } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
+        detail.scroll = detail.scroll.saturating_add_signed(by);
+    } else if let Some(table) = app.table_mut() {
+        table.step(by, height);
+        lines_changed(app, height, effects);
+    }
+    keep_text_on_screen(app, height);
+}
+
+/// Text cannot be scrolled beyond its last line.
+fn keep_text_on_screen(app: &mut App, height: usize) {
+    let last = super::text::height(app).saturating_sub(height);
+    if let Some(line) = &mut app.help {
+        *line = (*line).min(last);
+    } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
+        detail.scroll = detail.scroll.min(last);
+    }
+}
+
+fn to_end(app: &mut App, bottom: bool, effects: &mut Vec<Effect>) {
+    let height = Layout::of(app).page_height();
+    if app.help.is_none()
+        && let Some(table) = app.table_mut()
+    {
+        if bottom {
+            table.put(usize::MAX, height);
+        } else {
+            table.top();
+        }
+        lines_changed(app, height, effects);
+        return;
+    }
+    scroll(app, if bottom { isize::MAX } else { isize::MIN + 1 }, effects);
+}
+
+fn scroll_columns(app: &mut App, right: bool) {
+    let Some(table) = app.table_mut() else { return };
+    let last = table.widths.len().saturating_sub(2);
+    table.skip = if right { (table.skip + 1).min(last) } else { table.skip.saturating_sub(1) };
+}
+
+/// How to change the order.
+#[derive(Clone, Copy)]
+enum How {
+    Beside { right: bool },
+    Reversed,
+    Clicked { x: u16 },
+}
+
+impl How {
+    fn apply<C: Column>(self, columns: &Fit<C>, sort: &mut Sort<C>) {
+        *sort = match self {
+            Self::Beside { right } => columns.beside(*sort, right),
+            Self::Reversed => sort.reversed(),
+            Self::Clicked { x } => columns.clicked(*sort, x),
+        };
+    }
+}
+
+fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
+    let TableArea { head, .. } = Layout::of(app).table;
+    let Some(table) = app.table_mut() else { return };
+    let (skip, several) = (table.skip, table.shows_several());
+    let widths = &table.widths;
+    match &mut table.query {
+        Query::Peers(q) => how.apply(&fit(columns::PEERS, widths, true, head, skip), &mut q.sort),
+        Query::Sockets(q) => {
+            how.apply(&fit(&columns::sockets(several), widths, false, head, skip), &mut q.sort);
+        }
+        Query::Listeners(q) => {
+            how.apply(&fit(&columns::listeners(several), widths, true, head, skip), &mut q.sort);
+        }
+        Query::Destinations(q) => {
+            how.apply(&fit(&columns::destinations(several), widths, true, head, skip), &mut q.sort);
+        }
+        Query::Socket(_) => return,
+    }
+    ask(app, effects);
+}
+
+fn group(app: &mut App, effects: &mut Vec<Effect>) {
+    let Some(table) = app.table_mut() else { return };
+    if let Query::Peers(q) = &mut table.query {
+        q.group = if q.group == Grouping::Address { Grouping::NETWORK } else { Grouping::Address };
+        table.top();
+        ask(app, effects);
+    }
+}
+
+fn open(app: &mut App, effects: &mut Vec<Effect>) {
+    let Some(table) = app.table() else { return };
+    let Some(page) = table.key_at_cursor().and_then(|key| behind(table, key)) else { return };
+    leave(app);
+    app.trail.push(page);
+    ask(app, effects);
+}
+
+/// What Enter on a row opens.
+fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
+    let answer = table.answer.as_ref()?;
+    let sockets = |title: String, select| Some(Page::Table(Box::new(TablePage::sockets(title, select))));
+    match (key, &table.query) {
+        (RowKey::Peer(addr), Query::Peers(q)) => {
+            let (v4_len, v6_len) = match q.group {
+                Grouping::Address => return sockets(format!("Sockets of {addr}"), Selection::peer(addr)),
+                Grouping::Prefix { v4_len, v6_len } => (v4_len, v6_len),
+            };
+            let len = if addr.is_v4() { v4_len } else { v6_len };
+            sockets(format!("Sockets of {addr}/{len}"), Selection::Peer { addr, v4_len, v6_len })
+        }
+        (RowKey::Socket(_), Query::Listeners(_)) => {
+            let Rows::Listeners(view) = &answer.rows else { return None };
+            let at = (0..view.order.len()).find(|at| answer.rows.key(*at, &answer.world) == Some(key))?;
+            let id = answer.rows.row(at)?;
+            let local = snapshot(&answer.world, id)?.listeners.get(id.row as usize)?.local;
+            sockets(format!("Sockets of listener {local}"), Selection::Listener { local })
+        }
+        (RowKey::Socket(key), _) => Some(Page::Detail(Box::new(DetailPage::new(key)))),
+        (RowKey::Destination { local, peer, .. }, _) => {
+            sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
+        }
+        (RowKey::Peer(_), _) => None,
+    }
+}
+
+/// Forgets the rows of what is open, before something else is.
+fn leave(app: &mut App) {
+    match app.trail.last_mut() {
+        Some(page) => page.release(),
+        None => {
+            if let Some(table) = app.table_mut() {
+                table.answer = None;
+            }
+        }
+    }
+}
+
+fn back(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.help.take().is_none() && app.trail.pop().is_some() {
+        ask(app, effects);
+    }
+}
+
+fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
+    app.help = None;
+    leave(app);
+    app.trail.clear();
+    app.screen = screen;
+    ask(app, effects);
+}
+
+fn freeze(app: &mut App, effects: &mut Vec<Effect>) {
+    app.stream.frozen = !app.stream.frozen;
+    if !app.stream.frozen
+        && let Some(look) = app.stream.newest.take()
+    {
+        app.stream.shown = Some(look);
+        ask(app, effects);
+    }
+}
+
+fn interval(app: &mut App, slower: bool, effects: &mut Vec<Effect>) {
+    let now = app.stream.interval;
+    let next = if slower {
+        INTERVALS.iter().find(|i| **i > now)
+    } else {
+        INTERVALS.iter().rev().find(|i| **i < now)
+    };
+    if let Some(next) = next {
+        app.stream.interval = *next;
+        effects.push(Effect::SetInterval(*next));
+    }
+}
+
+fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
+    let at = Position { x: event.column, y: event.row };
+    match event.kind {
+        MouseEventKind::ScrollUp => scroll(app, -WHEEL, effects),
+        MouseEventKind::ScrollDown => scroll(app, WHEEL, effects),
+        MouseEventKind::Down(MouseButton::Left) => click(app, at, effects),
+        _ => return,
+    }
+    app.redraw = true;
+}
+
+fn click(app: &mut App, at: Position, effects: &mut Vec<Effect>) {
+    let layout = Layout::of(app);
+    if let Some(screen) = layout.tab_at(at) {
+        go(app, screen, effects);
+    } else if layout.table.head.contains(at) {
+        sort(app, effects, How::Clicked { x: at.x });
+    } else if layout.table.rows.contains(at)
+        && let Some(table) = app.table_mut()
+    {
+        let line = table.offset + usize::from(at.y - layout.table.rows.y);
+        if line < table.lines() {
+            let again = table.selected.is_some() && table.cursor == line;
+            table.put(line, layout.page_height());
+            // A click on the row that is already chosen opens it, as Enter does.
+            if again {
+                open(app, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Drawing: a frame is a function of the state, the theme and the size. Nothing is sorted, counted or looked up here.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::app::App;
+use super::keymap::Place;
+use super::layout::Layout;
+use super::paint::Canvas;
+use super::screen::Screen;
+use super::theme::{Role, Theme};
+use super::{header, overview, table, text};
+
+/// Draws everything.
+pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut canvas = Canvas::new(frame.buffer_mut(), theme);
+    canvas.tint(area, Role::Text);
+    let layout = Layout::of(app);
+    header::draw(app, layout.header, &mut canvas);
+    match app.place() {
+        Place::Detail | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::Peers | Place::Table => {
+            if app.trail.is_empty() && app.screen == Screen::Overview {
+                overview::draw(app, &layout, &mut canvas);
+            }
+            if let Some(page) = app.table() {
+                table::draw(page, layout.table, &mut canvas);
+            }
+        }
+    }
+    tabs(app, &layout, &mut canvas);
+    if layout.footer.height > 0 {
+        header::footer(app, layout.footer, &mut canvas);
+    }
+}
+
+fn tabs(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
+    for (screen, area) in &layout.tabs {
+        let Rect { x, y, width, .. } = *area;
+        let open = *screen == app.screen;
+        let number = format!(" {}", screen.number());
+        let end = canvas.text(x, y, width, &number, if open { Role::Tab } else { Role::Key });
+        let name = format!(" {} ", screen.title());
+        canvas.text(end, y, width, &name, if open { Role::Tab } else { Role::Label });
+    }
+}

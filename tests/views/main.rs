@@ -1,0 +1,11 @@
+//! The screens as text, each beside what it has to mean.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
+mod rig;
+mod screens;
+mod worlds;
