@@ -128,3 +128,15 @@ pub fn detail(row: SocketRow, fields: &[(&str, u64)]) -> SocketDetail {
         ulp: None,
     }
 }
+
+/// What a verdict found; nothing where it is quiet or asks again.
+///
+/// # Panics
+/// When the rule could not judge.
+pub fn fired(verdict: &Verdict) -> Vec<super::finding::Draft> {
+    match verdict {
+        Verdict::Fires(drafts) => drafts.clone(),
+        Verdict::Quiet | Verdict::AskAgain(_) => Vec::new(),
+        Verdict::NotExamined(why) => panic!("not examined: {why}"),
+    }
+}

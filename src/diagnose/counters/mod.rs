@@ -1,13 +1,103 @@
-//! Rules about limits and counters.
+//! Rules about limits and counters. All of them ask for counters through [`moved::Watch`].
 
+mod conntrack;
+mod descriptors;
+mod interfaces;
+mod memory;
+mod moved;
+mod paws;
+mod receive;
+mod storms;
 mod time_wait_overflow;
 
-use super::rule::{Family, Proven, RuleSpec};
+use super::rule::{Context, Family, Proven, RuleSpec, Verdict};
+use crate::analysis::{Limit, LimitId};
+
+const F: Family = Family::Counters;
 
 /// The rules of this family.
-pub const RULES: &[RuleSpec] = &[RuleSpec {
-    id: time_wait_overflow::ID,
-    family: Family::Counters,
-    proven: Proven::Lab("time-wait-overflow"),
-    build: |_| Ok(Box::new(time_wait_overflow::TimeWaitOverflow)),
-}];
+pub const RULES: &[RuleSpec] = &[
+    RuleSpec {
+        id: descriptors::ID,
+        family: F,
+        proven: Proven::Lab("accept-queue-fds"),
+        build: |t| Ok(Box::new(descriptors::FdExhaustion::new(t)?)),
+    },
+    RuleSpec {
+        id: conntrack::FULL,
+        family: F,
+        proven: Proven::Lab("conntrack-full"),
+        build: |t| Ok(Box::new(conntrack::ConntrackFull::new(t)?)),
+    },
+    RuleSpec {
+        id: conntrack::CLASH,
+        family: F,
+        proven: Proven::Lab("conntrack-clash"),
+        build: |t| Ok(Box::new(conntrack::ConntrackClash::new(t)?)),
+    },
+    RuleSpec {
+        id: memory::ID,
+        family: F,
+        proven: Proven::Sample("tcp_mem is a limit of the whole host"),
+        build: |t| Ok(Box::new(memory::TcpMemory::new(t)?)),
+    },
+    RuleSpec {
+        id: paws::ID,
+        family: F,
+        proven: Proven::Sample(
+            "no program can send a segment with an old timestamp through an ordinary socket",
+        ),
+        build: |t| Ok(Box::new(paws::PawsDrops::new(t)?)),
+    },
+    RuleSpec {
+        id: interfaces::BACKLOG,
+        family: F,
+        proven: Proven::Sample("netdev_max_backlog is a limit of the whole host"),
+        build: |_| Ok(Box::new(interfaces::BacklogDrops::default())),
+    },
+    RuleSpec {
+        id: interfaces::NIC,
+        family: F,
+        proven: Proven::Sample("a veth pair has no ring that could overflow"),
+        build: |t| Ok(Box::new(interfaces::NicDrops::new(t)?)),
+    },
+    RuleSpec {
+        id: interfaces::REVERSE_PATH,
+        family: F,
+        proven: Proven::Lab("rp-filter"),
+        build: |_| Ok(Box::new(interfaces::ReversePathDrops::default())),
+    },
+    RuleSpec {
+        id: storms::RESETS,
+        family: F,
+        proven: Proven::Lab("reset-storm"),
+        build: |t| Ok(Box::new(storms::ResetStorm::new(t)?)),
+    },
+    RuleSpec {
+        id: storms::RETRANSMISSIONS,
+        family: F,
+        proven: Proven::Lab("black-hole"),
+        build: |t| Ok(Box::new(storms::RetransmissionStorm::new(t)?)),
+    },
+    RuleSpec {
+        id: receive::ID,
+        family: F,
+        proven: Proven::Lab("stopped-reader"),
+        build: |_| Ok(Box::new(receive::ReceiveDrops::default())),
+    },
+    RuleSpec {
+        id: time_wait_overflow::ID,
+        family: F,
+        proven: Proven::Lab("time-wait-overflow"),
+        build: |_| Ok(Box::new(time_wait_overflow::TimeWaitOverflow::default())),
+    },
+];
+
+/// A limit of the snapshot, or the verdict that says why it is not known.
+fn limit<'a>(context: &Context<'a>, id: LimitId, otherwise: &str) -> Result<&'a Limit, Verdict> {
+    let s = context.snapshot;
+    s.limits.iter().find(|l| l.id == id).ok_or_else(|| {
+        let why = s.limits_missing.iter().find(|m| m.id == id);
+        Verdict::NotExamined(why.map_or(otherwise.to_owned(), |m| m.why.to_string()))
+    })
+}

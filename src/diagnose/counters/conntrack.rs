@@ -1,0 +1,224 @@
+//! The table of connection tracking.
+
+use serde::Deserialize;
+
+use super::moved::{Movements, Watch};
+use crate::analysis::{Limit, LimitId};
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+
+/// The rule's id.
+pub const FULL: &str = "conntrack-full";
+/// The other rule's id.
+pub const CLASH: &str = "conntrack-clash";
+
+const DROP: &str = "conntrack.drop";
+const EARLY_DROP: &str = "conntrack.early_drop";
+const INSERT_FAILED: &str = "conntrack.insert_failed";
+const COUNTERS: &[&str] = &[DROP, EARLY_DROP, INSERT_FAILED];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ratios {
+    warning_ratio: f64,
+    critical_ratio: f64,
+}
+
+impl Section for Ratios {
+    fn check(&self) -> Result<(), String> {
+        ascending(&[
+            ("0", 0.0),
+            ("warning_ratio", self.warning_ratio),
+            ("critical_ratio", self.critical_ratio),
+        ])
+    }
+}
+
+/// The fill of the table as evidence.
+fn fill(limit: &Limit) -> [Evidence; 2] {
+    let file = |name: &str| Source::Sysctl(format!("net.netfilter.{name}").into());
+    [
+        Evidence::new("entries", Value::Count(limit.used), file("nf_conntrack_count")),
+        Evidence::new("max", Value::Count(limit.max), file("nf_conntrack_max")).of_host(),
+    ]
+}
+
+fn limit<'a>(context: &Context<'a>) -> Result<&'a Limit, Verdict> {
+    super::limit(context, LimitId::Conntrack, "connection tracking is not known here")
+}
+
+/// The table is full or nearly so: new connections of every protocol are dropped (`__nf_conntrack_alloc` in
+/// `net/netfilter/nf_conntrack_core.c`).
+pub struct ConntrackFull {
+    levels: Levels,
+    watch: Watch,
+}
+
+impl ConntrackFull {
+    /// The rule with its thresholds.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        let n: Ratios = thresholds.section(FULL)?;
+        let levels = Levels { info: None, warning: Some(n.warning_ratio), critical: Some(n.critical_ratio) };
+        Ok(Self { levels, watch: Watch::default() })
+    }
+}
+
+impl Rule for ConntrackFull {
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        let limit = match limit(context) {
+            Ok(limit) => limit,
+            Err(verdict) => return verdict,
+        };
+        // Without the statistics, or at the first look, the fill alone is judged.
+        let moved = self.watch.named(context, COUNTERS);
+        let nothing = Movements::default();
+        let m = moved.as_ref().unwrap_or(&nothing);
+        // Every failed insert is counted as a drop too (nf_ct_resolve_clash): what is beyond was refused an entry.
+        let refused = m.delta(DROP).saturating_sub(m.delta(INSERT_FAILED));
+        let evicted = m.delta(EARLY_DROP);
+        let by_fill = self.levels.grade(limit.ratio(), context.held.severity(FULL, &Subject::Host));
+        let by_counters = (refused > 0 || evicted > 0).then_some(Severity::Critical);
+        let Some(severity) = by_fill.max(by_counters) else {
+            // What could not be seen of the counters stays unsaid only when the fill can be judged now.
+            return match moved {
+                Err(ask @ Verdict::AskAgain(_)) => ask,
+                _ => Verdict::Quiet,
+            };
+        };
+        let mut evidence = vec![Evidence::new("ratio", Value::Ratio(limit.ratio()), Source::Observed)];
+        evidence.extend(fill(limit));
+        let counted =
+            |name, n, counter: &str| Evidence::new(name, Value::Count(n), Source::Counter(counter.into()));
+        if refused > 0 {
+            evidence.push(counted("refused", refused, DROP));
+        }
+        if evicted > 0 {
+            evidence.push(counted("early_drop", evicted, EARLY_DROP));
+        }
+        Verdict::Fires(vec![Draft::new(severity, Subject::Host, evidence)])
+    }
+}
+
+/// Entries that could not be inserted though the table has room: two packets raced for one tuple, or a source NAT found
+/// no free port (`__nf_conntrack_confirm`).
+pub struct ConntrackClash {
+    full_at: f64,
+    watch: Watch,
+}
+
+impl ConntrackClash {
+    /// The rule; a table that [`ConntrackFull`] warns about is not its business.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        let full: Ratios = thresholds.section(FULL)?;
+        Ok(Self { full_at: full.warning_ratio, watch: Watch::default() })
+    }
+}
+
+impl Rule for ConntrackClash {
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        let limit = match limit(context) {
+            Ok(limit) => limit,
+            Err(verdict) => return verdict,
+        };
+        let moved = match self.watch.named(context, COUNTERS) {
+            Ok(moved) => moved,
+            Err(verdict) => return verdict,
+        };
+        let Some(clashes) = moved.get(INSERT_FAILED) else { return Verdict::Quiet };
+        if limit.ratio() >= self.full_at || moved.delta(EARLY_DROP) > 0 {
+            return Verdict::Quiet;
+        }
+        let mut evidence = vec![clashes.evidence("insert_failed"), clashes.rate(), clashes.window()];
+        evidence.extend(fill(limit));
+        Verdict::Fires(vec![Draft::new(clashes.severity(), Subject::Host, evidence)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::testing::{Bench, fired};
+    use crate::model::{Conntrack, ConntrackStats, Reading};
+
+    fn set(b: &mut Bench, count: u64, stats: impl Into<Option<ConntrackStats>>) {
+        let stats = stats.into();
+        b.facts.conntrack = Reading::Known(Conntrack { count, max: 1000, buckets: None, stats });
+    }
+
+    fn stats(drop: u64, early_drop: u64, insert_failed: u64) -> ConntrackStats {
+        ConntrackStats { insert_failed, drop, early_drop, ..ConntrackStats::default() }
+    }
+
+    fn full() -> ConntrackFull {
+        ConntrackFull::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    fn clash() -> ConntrackClash {
+        ConntrackClash::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_judged_by_its_fill_at_the_first_look() {
+        let by_fill = |count| {
+            let mut b = Bench::new();
+            set(&mut b, count, None);
+            fired(&b.judge(&mut full())).first().map(|d| d.severity)
+        };
+        assert_eq!(by_fill(799), None);
+        assert_eq!(by_fill(800), Some(Severity::Warning));
+        assert_eq!(by_fill(950), Some(Severity::Critical));
+    }
+
+    #[test]
+    fn a_refused_or_evicted_entry_is_critical_at_any_fill() {
+        for moved in [stats(6, 5, 5), stats(5, 6, 5)] {
+            let (mut b, mut rule) = (Bench::new(), full());
+            set(&mut b, 10, stats(5, 5, 5));
+            assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
+            assert_eq!(b.judge(&mut rule), Verdict::Quiet);
+            set(&mut b, 10, moved);
+            assert_eq!(fired(&b.judge(&mut rule))[0].severity, Severity::Critical);
+        }
+    }
+
+    #[test]
+    fn drops_that_failed_inserts_explain_are_a_clash_and_no_full_table() {
+        let (mut b, mut f, mut c) = (Bench::new(), full(), clash());
+        set(&mut b, 10, stats(5, 0, 5));
+        b.judge(&mut f);
+        set(&mut b, 10, stats(9, 0, 9));
+        assert_eq!(b.judge(&mut f), Verdict::Quiet);
+        set(&mut b, 10, stats(9, 0, 9));
+        assert!(matches!(Bench::new().judge(&mut c), Verdict::NotExamined(_)));
+        let mut b = Bench::new();
+        set(&mut b, 10, stats(0, 0, 0));
+        assert!(matches!(b.judge(&mut c), Verdict::AskAgain(_)));
+        set(&mut b, 10, stats(1, 0, 1));
+        let once = fired(&b.judge(&mut c));
+        assert_eq!((once[0].severity, &once[0].evidence[0].value), (Severity::Info, &Value::Count(1)));
+        set(&mut b, 799, stats(2, 0, 2));
+        assert_eq!(fired(&b.judge(&mut c))[0].severity, Severity::Warning);
+        set(&mut b, 800, stats(3, 0, 3));
+        assert_eq!(b.judge(&mut c), Verdict::Quiet, "a full table is another disease");
+    }
+
+    #[test]
+    fn without_the_module_or_the_statistics_it_says_so() {
+        let mut b = Bench::new();
+        let why = Verdict::NotExamined("connection tracking is not loaded".into());
+        assert_eq!(b.judge(&mut full()), why);
+        assert_eq!(b.judge(&mut clash()), why);
+        set(&mut b, 10, None);
+        assert!(matches!(b.judge(&mut clash()), Verdict::NotExamined(_)));
+    }
+
+    #[test]
+    fn statistics_that_went_back_are_not_judged() {
+        let (mut b, mut rule) = (Bench::new(), clash());
+        set(&mut b, 10, stats(5, 0, 5));
+        b.look();
+        set(&mut b, 10, stats(0, 0, 0));
+        assert!(matches!(b.judge(&mut rule), Verdict::NotExamined(_)));
+    }
+}
