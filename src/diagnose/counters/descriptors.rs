@@ -123,7 +123,8 @@ fn near_limit<'a>(context: &Context<'_>, owners: &'a Owners, at_least: f64) -> V
     if near.is_empty() {
         return near;
     }
-    let inodes: FxHashSet<u32> = near.iter().filter_map(|p| p.sockets.known()).flatten().copied().collect();
+    let inodes: FxHashSet<u32> =
+        near.iter().filter_map(|p| p.sockets.known()).flat_map(|s| s.iter().copied()).collect();
     let here: FxHashSet<u32> = context
         .snapshot
         .sample
@@ -190,7 +191,8 @@ mod tests {
             netns: Reading::Absent,
             fds: Reading::Known(fds),
             fd_limit: Reading::Known(1000),
-            sockets: Reading::Known(sockets),
+            sockets: Reading::Known(sockets.into()),
+            unlisted: Reading::Absent,
         }
     }
 
