@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use super::details::Details;
 use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Value};
 use super::rule::{Context, Held, Rule, Verdict};
+use super::survey::Survey;
 use crate::analysis::{Snapshot, World};
 use crate::model::{Host, Owners, SocketDetail, SocketRow};
 
@@ -58,7 +59,7 @@ pub struct Judged {
 
 /// The rules with their memory, for one namespace.
 pub struct Judge {
-    rules: Vec<(&'static str, Box<dyn Rule>)>,
+    rules: Rules,
     details: Details,
     held: Held,
     findings: BTreeMap<(&'static str, Subject), Finding>,
@@ -90,52 +91,22 @@ impl Judge {
         owners: Option<&Owners>,
         ask: &mut dyn FnMut(&SocketRow) -> Option<SocketDetail>,
     ) -> Judgement {
-        let wanted = self.wants(host, snapshot, owners);
+        let survey = &Survey::of(snapshot);
         let rows = &snapshot.sample.table.rows;
+        let (details, held) = (&self.details, &self.held);
+        let wanted = wants(&mut self.rules, &Context { host, snapshot, survey, owners, details, held });
         let answers = wanted.iter().filter_map(|n| {
             let row = rows.get(*n as usize)?;
             Some((row.cookie(), ask(row)?))
         });
         self.details.renew(snapshot.observed, answers);
-        self.judge(host, snapshot, owners)
+        let (details, held) = (&self.details, &self.held);
+        let context = Context { host, snapshot, survey, owners, details, held };
+        let (drafts, judgement) = judge(&mut self.rules, &context);
+        self.conclude(snapshot.observed, drafts, judgement)
     }
 
-    /// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
-    fn wants(&mut self, host: &Host, snapshot: &Snapshot, owners: Option<&Owners>) -> Vec<u32> {
-        let context = Context { host, snapshot, owners, details: &self.details, held: &self.held };
-        let wishes: Vec<Vec<u32>> = self.rules.iter_mut().map(|(_, r)| r.wants(&context)).collect();
-        // The first wish of every rule before the second of any: no rule can use up the budget alone.
-        let mut chosen = Vec::new();
-        let mut seen = FxHashSet::default();
-        let longest = wishes.iter().map(Vec::len).max().unwrap_or(0);
-        for n in 0..longest {
-            for row in wishes.iter().filter_map(|w| w.get(n)) {
-                if chosen.len() == DETAIL_BUDGET {
-                    return chosen;
-                }
-                if seen.insert(*row) {
-                    chosen.push(*row);
-                }
-            }
-        }
-        chosen
-    }
-
-    fn judge(&mut self, host: &Host, snapshot: &Snapshot, owners: Option<&Owners>) -> Judgement {
-        let now = snapshot.observed;
-        let context = Context { host, snapshot, owners, details: &self.details, held: &self.held };
-        let mut drafts: Vec<(&'static str, Draft)> = Vec::new();
-        let mut judgement = Judgement::default();
-        for (id, rule) in &mut self.rules {
-            match rule.judge(&context) {
-                Verdict::Quiet => {}
-                Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, d))),
-                Verdict::AskAgain(what) => {
-                    judgement.ask_again.push(NotExamined { rule: id, reason: what.into() });
-                }
-                Verdict::NotExamined(reason) => judgement.not_examined.push(NotExamined { rule: id, reason }),
-            }
-        }
+    fn conclude(&mut self, now: Duration, mut drafts: Drafts, mut judgement: Judgement) -> Judgement {
         let explained = fold_explained(&mut drafts);
         self.settle(now, drafts, &explained, &judgement);
         judgement.findings = self.findings.values().cloned().collect();
@@ -150,7 +121,7 @@ impl Judge {
     fn settle(
         &mut self,
         now: Duration,
-        drafts: Vec<(&'static str, Draft)>,
+        drafts: Drafts,
         explained: &BTreeMap<(&'static str, Subject), Vec<&'static str>>,
         judgement: &Judgement,
     ) {
@@ -206,10 +177,47 @@ impl Judge {
     }
 }
 
+type Rules = Vec<(&'static str, Box<dyn Rule>)>;
+type Drafts = Vec<(&'static str, Draft)>;
+
+/// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
+fn wants(rules: &mut Rules, context: &Context<'_>) -> Vec<u32> {
+    let wishes: Vec<Vec<u32>> = rules.iter_mut().map(|(_, r)| r.wants(context)).collect();
+    // The first wish of every rule before the second of any: no rule can use up the budget alone.
+    let mut chosen = Vec::new();
+    let mut seen = FxHashSet::default();
+    let longest = wishes.iter().map(Vec::len).max().unwrap_or(0);
+    for n in 0..longest {
+        for row in wishes.iter().filter_map(|w| w.get(n)) {
+            if chosen.len() == DETAIL_BUDGET {
+                return chosen;
+            }
+            if seen.insert(*row) {
+                chosen.push(*row);
+            }
+        }
+    }
+    chosen
+}
+
+fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
+    let mut drafts = Vec::new();
+    let mut judgement = Judgement::default();
+    for (id, rule) in rules {
+        match rule.judge(context) {
+            Verdict::Quiet => {}
+            Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, d))),
+            Verdict::AskAgain(what) => {
+                judgement.ask_again.push(NotExamined { rule: id, reason: what.into() });
+            }
+            Verdict::NotExamined(reason) => judgement.not_examined.push(NotExamined { rule: id, reason }),
+        }
+    }
+    (drafts, judgement)
+}
+
 /// Takes out the drafts that another explains; returns which rules were folded into which finding.
-fn fold_explained(
-    drafts: &mut Vec<(&'static str, Draft)>,
-) -> BTreeMap<(&'static str, Subject), Vec<&'static str>> {
+fn fold_explained(drafts: &mut Drafts) -> BTreeMap<(&'static str, Subject), Vec<&'static str>> {
     let mut folded: BTreeMap<(&'static str, Subject), Vec<&'static str>> = BTreeMap::new();
     let causes: Vec<_> = drafts
         .iter()

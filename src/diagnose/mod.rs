@@ -12,6 +12,7 @@ pub mod knowledge;
 mod registry;
 mod rule;
 mod sockets;
+mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 mod thresholds;
@@ -25,4 +26,5 @@ pub use finding::{
 pub use judge::{DETAIL_BUDGET, Judge, Judged, Judgement, LINGERS};
 pub use registry::{RULES, all, spec};
 pub use rule::{Context, Family, Held, Levels, Proven, Rule, RuleSpec, Verdict};
+pub use survey::{Bunch, Picked, Survey};
 pub use thresholds::{Section, ThresholdError, Thresholds, ascending};

@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::details::Details;
 use super::finding::{Draft, Severity, Subject};
+use super::survey::Survey;
 use super::thresholds::{ThresholdError, Thresholds};
 use crate::analysis::Snapshot;
 use crate::model::{Host, Owners};
@@ -69,6 +70,8 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// The namespace now.
     pub snapshot: &'a Snapshot,
+    /// What one pass over the rows of the snapshot found.
+    pub survey: &'a Survey,
     /// Who holds which socket; `None` while it is not known yet.
     pub owners: Option<&'a Owners>,
     /// Answers to the questions of [`Rule::wants`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::details::Details;
 use super::finding::Severity;
 use super::rule::{Context, Held, Rule, Verdict};
+use super::survey::Survey;
 use crate::analysis::Analyzer;
 use crate::model::{
     CounterTable, Facts, Host, Origin, Owners, Reading, SocketDetail, SocketRow, Sysctls, TcpInfo, sysctl,
@@ -96,9 +97,11 @@ impl Bench {
     /// A look, judged.
     pub fn judge(&mut self, rule: &mut dyn Rule) -> Verdict {
         let snapshot = self.next();
+        let survey = Survey::of(&snapshot);
         let context = |details| Context {
             host: &self.host,
             snapshot: &snapshot,
+            survey: &survey,
             owners: self.owners.as_ref(),
             details,
             held: &self.held,
