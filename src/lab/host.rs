@@ -82,6 +82,12 @@ impl Host {
         self.run(|| fs::write(path, value))?.doing("setting a sysctl")
     }
 
+    /// A sysctl of this host.
+    pub(super) fn read_sysctl(&self, name: &str) -> Result<String> {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        self.run(|| fs::read_to_string(path))?.doing("reading a sysctl")
+    }
+
     /// The TCP sockets that `/proc/net/tcp` and `tcp6` show.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod closing;
 mod host;
 mod keepalive;
 mod opening;
+pub mod scenarios;
 mod sockets;
 mod specimen;
 
@@ -137,6 +138,11 @@ impl Lab {
         self.far.add_address(self.far_link, addr, prefix_len)?;
         self.heal(addr)?;
         Ok(addr)
+    }
+
+    /// An address of the far host to which the near host has no way.
+    fn far_alias(&mut self, addr: IpAddr) -> Result<()> {
+        self.far.add_address(self.far_link, addr, 32)
     }
 
     /// From now on nothing that the near host sends to `far_addr` arrives, and nobody is told. What `far_addr`

@@ -24,7 +24,7 @@ impl Lab {
     }
 
     /// A far host's finished connection to a near service.
-    fn call_in(&self, from: IpAddr, service: SocketAddr) -> Result<TcpStream> {
+    pub(super) fn call_in(&self, from: IpAddr, service: SocketAddr) -> Result<TcpStream> {
         let from = SocketAddr::new(from, 0);
         self.far().run(|| connect(Some(from), service, &[]))?.doing(CONNECTING)
     }

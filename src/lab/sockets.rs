@@ -9,11 +9,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
+use serde::{Deserialize, Serialize};
+
 use super::DEADLINE;
 use crate::sys::sockopt::IntOption;
 
 /// A socket option.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Opt {
     /// `SO_KEEPALIVE` with its three settings.
     Keepalive {

@@ -1,0 +1,257 @@
+//! The one table of scenarios.
+
+use super::{Scenario, callers, listeners, settings, silence};
+
+/// Every scenario.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "ports-exhausted",
+        summary: "every client port towards one database is used",
+        teaches: "The ports gauge is full for one destination and empty for all others: the limit is per source address, \
+                  destination address and destination port. connect() says EADDRNOTAVAIL there and works elsewhere.",
+        rules: &["ephemeral-ports"],
+        start: callers::ports_exhausted,
+    },
+    Scenario {
+        name: "privileged-ports",
+        summary: "the ports below 1024 that an NFS client must use are nearly all taken",
+        teaches: "Clients that must bind a reserved port have 512 of them, whatever ip_local_port_range says.",
+        rules: &["privileged-ports"],
+        start: callers::privileged_ports,
+    },
+    Scenario {
+        name: "port-taken",
+        summary: "a client that retried its own port is connected to itself, and the service cannot start",
+        teaches: "One ESTABLISHED socket whose two ends are the same; listen() on its port says EADDRINUSE. \
+                  ip_local_reserved_ports keeps service ports out of the way of clients.",
+        rules: &["port-taken"],
+        start: callers::port_taken,
+    },
+    Scenario {
+        name: "time-wait-pileup",
+        summary: "TIME_WAIT is near its limit",
+        teaches: "Hundreds of TIME_WAIT on a server hold no ephemeral port; what matters is how near tcp_max_tw_buckets is.",
+        rules: &["time-wait-pileup"],
+        start: listeners::time_wait_pileup,
+    },
+    Scenario {
+        name: "time-wait-overflow",
+        summary: "more connections in TIME_WAIT than the kernel may keep",
+        teaches: "The count stops at tcp_max_tw_buckets and TCPTimeWaitOverflow moves: new connections skip TIME_WAIT. \
+                  Nothing is logged and nothing is purged.",
+        rules: &["time-wait-overflow"],
+        start: listeners::time_wait_overflow,
+    },
+    Scenario {
+        name: "close-wait-read",
+        summary: "a server reads the end of its connections and never closes them",
+        teaches: "CLOSE_WAIT with Recv-Q 0 grows, always the same sockets and more; no timer runs, no sysctl helps.",
+        rules: &["close-wait-leak"],
+        start: listeners::close_wait_read,
+    },
+    Scenario {
+        name: "close-wait-unread",
+        summary: "a server stopped looking at its connections, and its clients hang up",
+        teaches: "CLOSE_WAIT with Recv-Q 1: the FIN itself, unread. The program has not looked since.",
+        rules: &["close-wait-leak"],
+        start: listeners::close_wait_unread,
+    },
+    Scenario {
+        name: "close-wait-unaccepted",
+        summary: "clients gave up while they waited in the accept queue",
+        teaches: "CLOSE_WAIT with inode 0 belongs to no program yet: it is the accept queue of a listener, not a leak.",
+        rules: &["accept-queue-full"],
+        start: listeners::close_wait_unaccepted,
+    },
+    Scenario {
+        name: "fin-wait2-held",
+        summary: "a server shuts down for writing and holds on, and so do its clients",
+        teaches: "FIN_WAIT2 with an inode and without a timer: tcp_fin_timeout does not apply while a program holds it.",
+        rules: &["fin-wait2-pileup"],
+        start: listeners::fin_wait2_held,
+    },
+    Scenario {
+        name: "fin-wait2-orphaned",
+        summary: "a server closes, its clients never do: orphans up to their limit",
+        teaches: "FIN_WAIT2 with inode 0 and a timer of tcp_fin_timeout; they share tcp_max_tw_buckets with TIME_WAIT.",
+        rules: &["fin-wait2-pileup"],
+        start: listeners::fin_wait2_orphaned,
+    },
+    Scenario {
+        name: "last-ack-pileup",
+        summary: "peers hung up and vanished; nobody acknowledges our FINs",
+        teaches: "LAST_ACK with inode 0 and a retransmission timer; the kernel gives up after about 107 s.",
+        rules: &["last-ack-pileup"],
+        start: listeners::last_ack_pileup,
+    },
+    Scenario {
+        name: "accept-queue-hang",
+        summary: "a server hangs and its accept queue is full",
+        teaches: "LISTEN with Recv-Q above its backlog, ListenOverflows moving, clients in SYN_SENT, and connections with inode 0.",
+        rules: &["accept-queue-full"],
+        start: listeners::accept_queue_hang,
+    },
+    Scenario {
+        name: "accept-queue-fds",
+        summary: "a server has no descriptors left, so it cannot accept",
+        teaches: "The same full queue, but the cause is RLIMIT_NOFILE of the process: one finding, about the descriptors.",
+        rules: &["fd-exhaustion"],
+        start: listeners::accept_queue_fds,
+    },
+    Scenario {
+        name: "listener-without-acceptor",
+        summary: "connections wait in an accept queue that nobody takes from",
+        teaches: "The queue is far from full, but it is always the same connections.",
+        rules: &["listener-without-acceptor"],
+        start: listeners::listener_without_acceptor,
+    },
+    Scenario {
+        name: "syn-flood-cookies",
+        summary: "a flood of SYNs, answered with syncookies",
+        teaches: "SYN_RECV stops at the backlog; SyncookiesSent is the counter that moves.",
+        rules: &["syn-recv-pileup"],
+        start: listeners::syn_flood_cookies,
+    },
+    Scenario {
+        name: "syn-flood-no-cookies",
+        summary: "a flood of SYNs without syncookies",
+        teaches: "SYN_RECV fills the backlog and TCPReqQFullDrop moves: honest clients are turned away.",
+        rules: &["syn-recv-pileup"],
+        start: listeners::syn_flood_no_cookies,
+    },
+    Scenario {
+        name: "ghost-connection",
+        summary: "clients have connections that their server has never heard of",
+        teaches: "ESTABLISHED on the client, nothing on the server: the last ACK of a syncookie handshake met a full accept queue.",
+        rules: &["ghost-connection"],
+        start: listeners::ghost_connection,
+    },
+    Scenario {
+        name: "no-keepalive",
+        summary: "a thousand idle connections without keepalive",
+        teaches: "No timer at all: if these peers vanish, nobody will ever notice.",
+        rules: &["no-keepalive"],
+        start: listeners::no_keepalive,
+    },
+    Scenario {
+        name: "one-leaking-client",
+        summary: "one client of many opens connections and forgets them",
+        teaches: "Sort the peers by count: one holds most of a service's connections, nearly all idle, and more each minute.",
+        rules: &["peer-concentration"],
+        start: listeners::one_leaking_client,
+    },
+    Scenario {
+        name: "stopped-reader",
+        summary: "a program stopped reading what its peers send",
+        teaches: "Recv-Q stays high and nothing moves: the peers' send queues fill behind it.",
+        rules: &["unread-receive-queue"],
+        start: listeners::stopped_reader,
+    },
+    Scenario {
+        name: "sockets-in-no-table",
+        summary: "a program keeps the descriptors of connections that are dead",
+        teaches: "The socket table looks healthy while the descriptors of the process grow: a reset took the sockets out of it.",
+        rules: &["sockets-in-no-table"],
+        start: listeners::sockets_in_no_table,
+    },
+    Scenario {
+        name: "blackhole",
+        summary: "a firewall drops what is sent to one address",
+        teaches: "SYN_SENT with retransmissions to one destination; a refusal would not linger.",
+        rules: &["syn-sent-pileup"],
+        start: callers::blackhole,
+    },
+    Scenario {
+        name: "peers-vanished-data",
+        summary: "peers vanish while data is on the way to them",
+        teaches: "ESTABLISHED with a retransmission timer that backs off; keepalive does not run meanwhile.",
+        rules: &["dead-peer"],
+        start: callers::peers_vanished_data,
+    },
+    Scenario {
+        name: "peers-vanished-idle",
+        summary: "idle peers vanish, and only keepalive notices",
+        teaches: "ESTABLISHED with a keepalive timer and a count of unanswered probes.",
+        rules: &["dead-peer"],
+        start: callers::peers_vanished_idle,
+    },
+    Scenario {
+        name: "zero-window",
+        summary: "peers do not read, so a sender cannot send",
+        teaches: "A persist timer and a full Send-Q: the cause is the receiving program, not the network.",
+        rules: &["zero-window-stall"],
+        start: callers::zero_window,
+    },
+    Scenario {
+        name: "retransmission-storm",
+        summary: "a cable that loses what is sent, many times a second",
+        teaches: "RetransSegs against OutSegs: some percent of all segments are sent again.",
+        rules: &["retransmission-storm"],
+        start: callers::retransmission_storm,
+    },
+    Scenario {
+        name: "reset-storm",
+        summary: "bursts of calls to a port where nobody listens",
+        teaches: "OutRsts jumps far above what it was a moment ago.",
+        rules: &["reset-storm"],
+        start: listeners::reset_storm,
+    },
+    Scenario {
+        name: "receive-drops",
+        summary: "receive buffers are too small for what comes in",
+        teaches: "PruneCalled moves: the kernel squeezes a receive queue because its buffer is full.",
+        rules: &["receive-drops"],
+        start: listeners::receive_drops,
+    },
+    Scenario {
+        name: "rp-filter",
+        summary: "reverse-path filtering drops packets from the wrong direction",
+        teaches: "IPReversePathFilter moves; the effective value is the larger of conf.all and the interface.",
+        rules: &["reverse-path-drops"],
+        start: silence::rp_filter,
+    },
+    Scenario {
+        name: "udp-overflow",
+        summary: "a UDP service does not read fast enough",
+        teaches: "RcvbufErrors moves: datagrams are dropped because the receive buffer is full.",
+        rules: &["udp-buffer-errors"],
+        start: silence::udp_overflow,
+    },
+    Scenario {
+        name: "folklore-sysctls",
+        summary: "the sysctl file that goes round, applied",
+        teaches: "The Kernel screen gives a verdict on each value; most of this advice breaks something.",
+        rules: &[
+            "sysctl-timestamps-off",
+            "sysctl-tw-buckets",
+            "sysctl-fin-timeout",
+            "sysctl-synack-retries",
+            "sysctl-retries2-low",
+            "sysctl-orphan-retries",
+            "sysctl-keepalive-aggressive",
+            "sysctl-syncookies-off",
+            "sysctl-somaxconn-low",
+            "sysctl-abort-on-overflow",
+            "sysctl-port-range",
+        ],
+        start: settings::folklore_sysctls,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_can_be_typed() {
+        for (n, s) in SCENARIOS.iter().enumerate() {
+            assert!(
+                s.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                s.name
+            );
+            assert!(SCENARIOS[n + 1..].iter().all(|other| other.name != s.name), "{} twice", s.name);
+            assert!(!s.rules.is_empty(), "{} shows nothing", s.name);
+        }
+    }
+}
