@@ -1,13 +1,16 @@
 //! The arguments. What is not here does not work yet.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
+use crate::lab::scenarios::SCENARIOS;
 use crate::query::{Column as _, ColumnId, Sort, Spec};
 use crate::source::Wanted;
 
@@ -57,6 +60,14 @@ pub(super) enum Command {
     List(ListArgs),
     /// What is wrong: findings, and an exit code for monitoring
     Check(CheckArgs),
+    /// Makes a real fault in a private network namespace and opens the screen, or COMMAND, inside it
+    Lab(LabArgs),
+    /// A program of a scenario
+    #[command(hide = true)]
+    LabActor {
+        /// What it does
+        role: String,
+    },
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -64,6 +75,20 @@ pub(super) enum Command {
     },
     /// Prints the manual page, in roff
     Man,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct LabArgs {
+    /// The fault; without one, lists them
+    #[arg(value_parser = scenarios(), hide_possible_values = true)]
+    pub(super) scenario: Option<String>,
+    /// What to run inside instead of the screen, after `--`
+    #[arg(last = true, requires = "scenario")]
+    pub(super) command: Vec<OsString>,
+}
+
+fn scenarios() -> PossibleValuesParser {
+    PossibleValuesParser::new(SCENARIOS.iter().map(|s| PossibleValue::new(s.name).help(s.summary)))
 }
 
 #[derive(ClapArgs, Debug)]

@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod lab;
 mod list;
 mod live;
 mod page;
@@ -38,6 +39,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => live::run(args),
         Some(Command::Check(options)) => return Ok(check::run(args, options)),
+        Some(Command::Lab(options)) => return lab::run(options),
+        Some(Command::LabActor { role }) => lab::act(role),
         Some(Command::Report(options)) => report::run(args, options),
         Some(Command::List(options)) => list::run(args, options),
         Some(Command::Completions { shell }) => {

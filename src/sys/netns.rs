@@ -13,6 +13,7 @@ use std::process::Command;
 use std::thread;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// An open network namespace. Dropping the last descriptor of one that nobody is in ends it, with its
@@ -97,6 +98,15 @@ pub fn confine(command: &mut Command) {
     // SAFETY: between fork and exec the closure only makes system calls on memory that exists already: it
     // neither allocates nor takes a lock.
     unsafe { command.pre_exec(enter) };
+}
+
+/// Makes `command` be killed when the thread that starts it ends, however it ends. Called after [`confine`], because a new
+/// user namespace forgets it (prctl(2), `PR_SET_PDEATHSIG`).
+#[expect(unsafe_code, reason = "it can only be asked for after fork")]
+pub fn die_with_parent(command: &mut Command) {
+    let ask = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: between fork and exec the closure only makes one system call.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Writes to a file without allocating.

@@ -5,6 +5,7 @@
 mod arguments;
 mod check;
 mod facts;
+mod lab;
 mod list;
 mod report;
 mod schema;
