@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::diagnose::knowledge::{self, Document, ENGLISH};
 use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
 use crate::lab::scenarios::SCENARIOS;
@@ -68,6 +69,8 @@ pub(super) enum Command {
         /// What it does
         role: String,
     },
+    /// What a rule, state, limit or sysctl means, how to confirm it, what to do, what not to do
+    Explain(ExplainArgs),
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -177,6 +180,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err(format!("must be from {} to {} seconds", OBSERVATION.start(), OBSERVATION.end()))
     }
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct ExplainArgs {
+    /// A rule, a TCP state, a limit or a sysctl; without it, the list of names
+    #[arg(value_name = "RULE|STATE|SYSCTL", value_parser = document)]
+    pub(super) name: Option<&'static Document>,
+}
+
+fn document(name: &str) -> Result<&'static Document, String> {
+    knowledge::find(ENGLISH, name).map_err(|near| {
+        format!("there is no such name; did you mean {}? `tcptop explain` lists all", near.join(", "))
+    })
 }
 
 fn column(name: &str) -> Result<ColumnId, String> {

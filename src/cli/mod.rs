@@ -4,10 +4,12 @@
 
 mod args;
 mod check;
+mod explain;
 mod lab;
 mod list;
 mod live;
 mod page;
+mod pager;
 mod report;
 
 use std::io::{self, BufWriter, Write};
@@ -43,6 +45,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Command::LabActor { role }) => lab::act(role),
         Some(Command::Report(options)) => report::run(args, options),
         Some(Command::List(options)) => list::run(args, options),
+        Some(Command::Explain(options)) => explain::run(args, options),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "tcptop", &mut script);

@@ -6,6 +6,7 @@
 mod address;
 mod check_json;
 mod check_text;
+mod explain;
 mod finding;
 mod host;
 mod incomplete;
@@ -20,6 +21,7 @@ mod time;
 
 pub use check_json::write_json as write_check_json;
 pub use check_text::{Outcome, write_text as write_check_text};
+pub use explain::{write_explained_names, write_explanation};
 pub use incomplete::warnings;
 pub use list_csv::write_csv;
 pub use list_json::write_json as write_list_json;

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check;
+mod explain;
 mod facts;
 mod lab;
 mod list;
