@@ -1,9 +1,9 @@
 //! Subjects and values as people read them.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::finding::{Subject, Value};
+use crate::model::{Bytes, Grouped, Span};
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,23 +25,29 @@ impl fmt::Display for Subject {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = |x: &f64| usize::from(x.abs() < 9.95 && *x != 0.0);
         match self {
-            Self::Count(n) => write!(f, "{n}"),
+            Self::Count(n) => write!(f, "{}", Grouped(*n)),
             Self::Number(n) => write!(f, "{n}"),
-            Self::Ratio(r) => write!(f, "{:.1} %", r * 100.0),
-            Self::Time(t) if *t < Duration::from_secs(10) => write!(f, "{:.1} s", t.as_secs_f64()),
-            Self::Time(t) => write!(f, "{} s", t.as_secs()),
-            Self::PerSecond(x) => write!(f, "{x:.1}/s"),
-            Self::PerMinute(x) => write!(f, "{x:.1}/min"),
-            Self::Bytes(n) => write!(f, "{n} bytes"),
+            Self::Ratio(r) if r.is_finite() => {
+                write!(f, "{:.*}%", usize::from(*r < 0.0995 && *r > 0.0), r * 100.0)
+            }
+            Self::Time(t) => write!(f, "{}", Span::from_seconds(t.as_secs_f64())),
+            Self::PerSecond(x) if x.is_finite() => write!(f, "{x:.*}/s", rate(x)),
+            Self::PerMinute(x) if x.is_finite() => write!(f, "{x:.*}/min", rate(x)),
+            Self::Bytes(n) => write!(f, "{}B", Bytes(*n)),
             Self::Text(text) => write!(f, "{text}"),
-            Self::Unknown => f.write_str("unknown"),
+            Self::Unknown | Self::Ratio(_) | Self::PerSecond(_) | Self::PerMinute(_) => {
+                f.write_str("unknown")
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::ForeignText;
     use crate::testkit::endpoint;
@@ -54,5 +60,29 @@ mod tests {
         let local = Some(endpoint("10.0.0.5:1").addr);
         assert_eq!(Subject::Destination { local, peer }.to_string(), "10.0.0.5 → 10.0.4.2:3306");
         assert_eq!(Subject::Peer { addr: peer.addr, prefix: Some(24) }.to_string(), "10.0.4.2/24");
+    }
+
+    #[test]
+    fn values_have_their_units() {
+        let shown = [
+            Value::Count(1234),
+            Value::Number(-3),
+            Value::Ratio(0.967),
+            Value::Ratio(0.031),
+            Value::Ratio(f64::NAN),
+            Value::Time(Duration::from_secs(2460)),
+            Value::PerSecond(31.4),
+            Value::PerMinute(9.0),
+            Value::PerSecond(0.0),
+            Value::Bytes(6 << 20),
+            Value::Text(ForeignText::from("a\nb")),
+            Value::Unknown,
+        ]
+        .map(|v| v.to_string());
+        let want = [
+            "1 234", "-3", "97%", "3.1%", "unknown", "41m00s", "31/s", "9.0/min", "0/s", "6.0MiB", "a\\nb",
+            "unknown",
+        ];
+        assert_eq!(shown, want);
     }
 }

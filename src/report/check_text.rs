@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::finding;
+use crate::diagnose::knowledge::title;
 use crate::diagnose::{Evidence, Judged, Judgement, Severity};
 
 /// What a check says as a whole; its number is the exit code.
@@ -67,7 +68,7 @@ pub fn write_text(
     )?;
     let several = judged.world.snapshots.len() > 1;
     for f in &found {
-        write!(out, "{:<8}  {}", f.severity.name(), finding::title(f.finding))?;
+        write!(out, "{:<8}  {}: {}", f.severity.name(), f.finding.rule, title(f.finding))?;
         if several {
             write!(out, "  (netns {})", f.netns.name)?;
         }
@@ -138,7 +139,7 @@ mod tests {
     fn verbose_gives_the_reasons() {
         let text = text(&judged(Severity::Warning, Status::Firing), true);
         for want in [
-            "used = 97.0 %  (sock_diag, host)",
+            "used = 97%  (sock_diag, host)",
             "explains tcp-memory",
             "path-mtu: needs a longer observation: a second look",
         ] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Text};
+use crate::diagnose::knowledge::title;
 use crate::diagnose::{self, Judged, Status, Value};
 use crate::model::Netns;
 
@@ -36,11 +37,6 @@ pub(super) fn all(judged: &Judged) -> Vec<Of<'_>> {
     // The order within a severity is that of the judge.
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
-}
-
-/// The finding in one line.
-pub(super) fn title(finding: &diagnose::Finding) -> String {
-    format!("{}: {}", finding.rule, finding.draft.subject)
 }
 
 /// A finding as the contract has it.

@@ -6,6 +6,7 @@ use super::table::Table;
 use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
 use crate::diagnose::Judged;
+use crate::diagnose::knowledge::title;
 use crate::model::TcpState;
 use crate::query::Align::{Left, Right};
 use crate::query::{
@@ -79,7 +80,10 @@ impl<W: Write> Page<'_, W> {
     fn findings(&mut self, judged: &Judged) -> io::Result<()> {
         let mut table = Table::new([("SEVERITY", Left), ("FINDING", Left)]);
         for found in finding::all(judged) {
-            table.push([found.severity.name().to_owned(), finding::title(found.finding)]);
+            table.push([
+                found.severity.name().to_owned(),
+                format!("{}: {}", found.finding.rule, title(found.finding)),
+            ]);
         }
         self.table(&table)
     }

@@ -79,6 +79,8 @@ fn words(runs: &[Run]) -> Vec<Word> {
                 (gap, open) = (true, false);
                 continue;
             }
+            // A number in groups is one word.
+            let c = if c == '\u{a0}' { ' ' } else { c };
             let wide = unicode_width::UnicodeWidthChar::width(c) == Some(2);
             // A closing mark never begins a line.
             let closing = matches!(c, '，' | '。' | '：' | '；' | '、' | '）' | '”' | '！' | '？' | '」');

@@ -67,14 +67,14 @@ impl<'a> Live<'a> {
             },
             "counter" => match &facts.counters {
                 Reading::Known(counters) => {
-                    counters.get(name).map_or_else(|| ABSENT.into(), |n| Grouped(n).to_string())
+                    counters.get(name).map_or_else(|| ABSENT.into(), |n| kept(Grouped(n)))
                 }
                 Reading::Absent => ABSENT.into(),
                 Reading::Unreadable(why) => format!("{UNKNOWN} ({why})"),
             },
             "limit" => {
                 if let Some(limit) = snapshot.limits.iter().find(|l| l.id.name() == name) {
-                    let (used, max) = (Grouped(limit.used), Grouped(limit.max));
+                    let (used, max) = (kept(Grouped(limit.used)), kept(Grouped(limit.max)));
                     return format!("{used} of {max} ({:.0}%)", limit.ratio() * 100.0);
                 }
                 let missing = snapshot.limits_missing.iter().find(|l| l.id.name() == name);
@@ -87,6 +87,11 @@ impl<'a> Live<'a> {
 
 const UNKNOWN: &str = "unknown";
 const ABSENT: &str = "absent here";
+
+/// A number in groups of digits that a line break does not part.
+fn kept(number: Grouped) -> String {
+    number.to_string().replace(' ', "\u{a0}")
+}
 
 /// Whether a shell takes it as one word and does nothing else with it.
 fn is_plain_word(text: &str) -> bool {

@@ -22,7 +22,7 @@ pub use features::{FEATURES, Feature};
 pub use layout::{Line, layout};
 pub use live::Live;
 pub use render::{Block, Run, Style, render};
-pub use words::{label, subject_text, title, title_in, value_text};
+pub use words::{label, title, title_in};
 
 /// The language in which every document exists.
 pub const ENGLISH: &str = "en";

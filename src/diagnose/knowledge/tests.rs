@@ -8,7 +8,7 @@ use super::words::names_of_subject;
 use super::*;
 use crate::analysis::LimitId;
 use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value};
-use crate::model::{ForeignText, sysctl::SPECS};
+use crate::model::sysctl::SPECS;
 
 fn english() -> impl Iterator<Item = &'static Document> {
     documents(ENGLISH)
@@ -195,28 +195,6 @@ fn commands_carry_the_subject_and_never_what_a_shell_would_obey() {
     for hostile in ["a;reboot", "$(id)", "`id`", "-rf", "a b", "", "\n"] {
         assert_eq!(named(hostile), "INTERFACE", "{hostile:?}");
     }
-}
-
-#[test]
-fn values_have_their_units() {
-    let shown = [
-        Value::Count(1234),
-        Value::Number(-3),
-        Value::Ratio(0.967),
-        Value::Ratio(0.031),
-        Value::Ratio(f64::NAN),
-        Value::Time(Duration::from_secs(2460)),
-        Value::PerSecond(31.4),
-        Value::PerMinute(9.0),
-        Value::PerSecond(0.0),
-        Value::Bytes(6 << 20),
-        Value::Text(ForeignText::from("a\nb")),
-        Value::Unknown,
-    ]
-    .map(|v| value_text(&v));
-    let want =
-        ["1 234", "-3", "97%", "3.1%", "?", "41m00s", "31/s", "9.0/min", "0/s", "6.0MiB", "a\\nb", "?"];
-    assert_eq!(shown, want);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::places::fill;
 use super::{ENGLISH, document_in};
 use crate::diagnose::finding::{Draft, Finding, Subject, Value};
-use crate::model::{Bytes, Grouped, Span};
 
 /// What stands in a title for a value that could not be known.
 const UNKNOWN: &str = "?";
@@ -22,7 +21,7 @@ pub fn title_in(lang: &str, finding: &Finding) -> String {
         let variant = draft.variant.and_then(|v| d.titles.get(v));
         variant.or_else(|| d.titles.get("default"))
     });
-    let Some(pattern) = pattern else { return format!("{}: {}", finding.rule, subject_text(&draft.subject)) };
+    let Some(pattern) = pattern else { return format!("{}: {}", finding.rule, draft.subject) };
     fill(pattern, |name| {
         let value = of_subject(&draft.subject, name).or_else(|| evidence_text(draft, name));
         value.unwrap_or_else(|| UNKNOWN.into())
@@ -36,51 +35,10 @@ pub fn label(rule: &str, evidence: &str) -> String {
     label.unwrap_or_else(|| evidence.replace('_', " "))
 }
 
-/// A value with its unit, for people. Safe for a terminal.
-#[must_use]
-pub fn value_text(value: &Value) -> String {
-    match value {
-        Value::Count(n) => Grouped(*n).to_string(),
-        Value::Number(n) => n.to_string(),
-        Value::Ratio(r) if r.is_finite() => {
-            format!("{:.*}%", usize::from(*r < 0.0995 && *r > 0.0), r * 100.0)
-        }
-        Value::Time(t) => Span::from_seconds(t.as_secs_f64()).to_string(),
-        Value::PerSecond(r) if r.is_finite() => format!("{}/s", rate(*r)),
-        Value::PerMinute(r) if r.is_finite() => format!("{}/min", rate(*r)),
-        Value::Bytes(n) => format!("{}B", Bytes(*n)),
-        Value::Text(text) => text.to_string(),
-        Value::Ratio(_) | Value::PerSecond(_) | Value::PerMinute(_) | Value::Unknown => UNKNOWN.into(),
-    }
-}
-
-fn rate(per: f64) -> String {
-    let digits = usize::from(per.abs() < 9.95 && per != 0.0);
-    format!("{per:.digits$}")
-}
-
-/// Whom a finding is about, for people. Safe for a terminal.
-#[must_use]
-pub fn subject_text(subject: &Subject) -> String {
-    match subject {
-        Subject::Host => "this machine".into(),
-        Subject::Process { pid, comm } => format!("{comm}[{pid}]"),
-        Subject::Peer { addr, prefix: None } => addr.to_string(),
-        Subject::Peer { addr, prefix: Some(len) } => format!("{addr}/{len}"),
-        Subject::Listener { local, .. } => local.to_string(),
-        Subject::Destination { local: None, peer } => peer.to_string(),
-        Subject::Destination { local: Some(local), peer } => format!("{peer} from {local}"),
-        Subject::Socket { local, peer, .. } => format!("{local} → {peer}"),
-        Subject::Sysctl { name } => name.to_string(),
-        Subject::Interface { name } => name.to_string(),
-        Subject::Namespace { inode } => format!("net:[{inode}]"),
-    }
-}
-
 /// The part of a subject that a placeholder names.
 pub(super) fn of_subject(subject: &Subject, name: &str) -> Option<String> {
     Some(match (name, subject) {
-        ("subject", _) | ("addr", Subject::Peer { .. }) => subject_text(subject),
+        ("subject", _) | ("addr", Subject::Peer { .. }) => subject.to_string(),
         ("pid", Subject::Process { pid, .. }) => pid.to_string(),
         ("comm", Subject::Process { comm, .. }) => comm.to_string(),
         ("addr", Subject::Destination { peer, .. } | Subject::Socket { peer, .. }) => peer.addr.to_string(),
@@ -107,7 +65,8 @@ pub(super) fn names_of_subject(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// The value of the evidence of a name.
+/// The value of the evidence of a name, if it is known.
 pub(super) fn evidence_text(draft: &Draft, name: &str) -> Option<String> {
-    draft.evidence.iter().find(|e| e.name == name).map(|e| value_text(&e.value))
+    let evidence = draft.evidence.iter().find(|e| e.name == name)?;
+    (evidence.value != Value::Unknown).then(|| evidence.value.to_string())
 }
