@@ -5,6 +5,7 @@ mod host;
 pub mod netns;
 mod proc_facts;
 mod proc_file;
+pub mod processes;
 mod procfs_table;
 pub mod rtnl;
 pub mod sockopt;

@@ -4,22 +4,26 @@
 //! What is valid is kept, what is not is counted.
 #![deny(clippy::indexing_slicing)]
 
+mod cgroup_path;
 pub mod inet_diag;
 pub mod netlink;
 mod proc_conntrack;
 mod proc_counters;
 mod proc_dev;
 mod proc_file_nr;
+mod proc_pid;
 mod proc_sockstat;
 mod proc_softnet;
 mod proc_tcp;
 mod proc_text;
 pub mod request;
 
+pub use cgroup_path::cgroup;
 pub use proc_conntrack::conntrack_stats;
 pub use proc_counters::{Pairs, header_pairs, snmp6};
 pub use proc_dev::interfaces;
 pub use proc_file_nr::file_nr;
+pub use proc_pid::{PidStat, cgroup_path, passwd, pid_stat, soft_nofile};
 pub use proc_sockstat::sockstat;
 pub use proc_softnet::softnet;
 pub use proc_tcp::tcp_line;
