@@ -130,6 +130,16 @@ impl App {
         }
     }
 
+    /// Whether the rows of what is open are still on their way.
+    #[must_use]
+    pub fn lacks_rows(&self) -> bool {
+        let has_rows = match self.trail.last() {
+            Some(page) => page.world().is_some(),
+            None => self.root().answer.is_some(),
+        };
+        self.is_waiting() && !has_rows
+    }
+
     /// Whether an answer is on its way: a frame drawn now would soon be drawn again.
     #[must_use]
     pub const fn is_waiting(&self) -> bool {

@@ -33,6 +33,14 @@ pub enum Msg {
     FeedEnded,
 }
 
+impl Msg {
+    /// Whether it came from the user or the system, one of several that may be waiting.
+    #[must_use]
+    pub const fn is_input(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Mouse(_) | Self::Resize(_) | Self::Signal(_))
+    }
+}
+
 /// A signal by what it means to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Signal {

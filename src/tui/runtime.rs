@@ -34,6 +34,12 @@ const FRAME: Duration = Duration::from_millis(33);
 /// How long a frame waits for the rows that belong to it.
 const PATIENCE: Duration = Duration::from_millis(60);
 
+/// How long keys wait for the rows that they are meant for, on a page that has just been opened.
+const HOLD: Duration = Duration::from_millis(500);
+
+/// How often time is looked at when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
 /// Keys and signals that may wait.
 const QUEUE: usize = 64;
 
@@ -114,7 +120,7 @@ pub struct Wires<'a, C> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no terminal, or it does not answer.
-    #[error("the terminal: {0}")]
+    #[error("using the terminal")]
     Terminal(#[from] io::Error),
     /// A thread of ours panicked.
     #[error("the {0} thread ended unexpectedly")]
@@ -135,9 +141,10 @@ impl<'a, C: Control> Wires<'a, C> {
         Ok((Self { feed, inbox, questions, answers, control, feed_ended: false }, sender))
     }
 
-    /// What has come since the last call, keys first.
-    fn messages(&mut self) -> Result<Vec<Msg>, Error> {
-        let mut messages: Vec<Msg> = self.inbox.try_iter().take(QUEUE).collect();
+    /// What has come since the last call. Input comes first and one at a time: a key may open a page that the next key
+    /// is meant for.
+    fn messages(&mut self, with_input: bool) -> Result<Vec<Msg>, Error> {
+        let mut messages: Vec<Msg> = self.inbox.try_iter().take(usize::from(with_input)).collect();
         messages.extend(self.feed.looks.take().map(Msg::Look));
         messages.extend(self.answers.take().map(Msg::Answer));
         messages.extend(self.feed.details.take().map(Msg::Detail));
@@ -193,16 +200,28 @@ where
 {
     let started = Instant::now();
     let mut drawn = None::<Instant>;
+    // When the oldest question without an answer was asked.
     let mut asked = started;
     let mut stopped = false;
     loop {
-        let mut messages = wires.messages()?;
+        let hold = (asked + HOLD).saturating_duration_since(Instant::now());
+        let hold = if app.lacks_rows() { hold } else { Duration::ZERO };
+        let mut messages = wires.messages(hold.is_zero())?;
+        let more_input = messages.first().is_some_and(Msg::is_input);
         messages.push(Msg::Tick(started.elapsed()));
+        if app.redraw && !stopped {
+            // The terminal may have changed before its event arrives: nothing is drawn for another size.
+            let size = terminal.screen().size().map_err(io::Error::from)?;
+            messages.extend((size != app.size).then_some(Msg::Resize(size)));
+        }
         for msg in messages {
+            let waiting = app.is_waiting();
             for effect in update(app, msg) {
                 match effect {
                     Effect::Ask(question) => {
-                        asked = Instant::now();
+                        if !waiting {
+                            asked = Instant::now();
+                        }
                         wires.questions.post(question);
                     }
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
@@ -223,30 +242,38 @@ where
             }
         }
         let now = Instant::now();
-        let mut next = now + Duration::from_secs(1);
+        let mut next = now + TICK;
         if app.redraw && !stopped {
-            let mut due = drawn.map_or(now, |d| d + FRAME);
-            if app.is_waiting() {
-                due = due.max(asked + PATIENCE);
-            }
+            let due = drawn.map_or(now, |d| d + FRAME);
+            let due = if app.is_waiting() { due.max(asked + PATIENCE) } else { due };
             if due <= now {
-                if !terminal.is_ours() {
-                    return Err(Error::ThreadEnded("helper"));
-                }
-                let size = terminal.screen().size().map_err(io::Error::from)?;
-                if size != app.size {
-                    update(app, Msg::Resize(size));
-                }
-                app.redraw = false;
-                let frame = terminal.screen().draw(|frame| view(app, theme, frame));
-                frame.map_err(io::Error::from)?;
+                paint(app, theme, terminal)?;
                 drawn = Some(now);
             } else {
-                next = due;
+                next = next.min(due);
             }
+        }
+        if app.lacks_rows() && asked + HOLD > now {
+            next = next.min(asked + HOLD);
+        } else if more_input {
+            continue;
         }
         wires.feed.bell.wait_until(Some(next));
     }
+}
+
+fn paint<B, S>(app: &mut App, theme: &Theme, terminal: &mut S) -> Result<(), Error>
+where
+    B: Backend,
+    io::Error: From<B::Error>,
+    S: Suspend<B>,
+{
+    if !terminal.is_ours() {
+        return Err(Error::ThreadEnded("helper"));
+    }
+    app.redraw = false;
+    terminal.screen().draw(|frame| view(app, theme, frame)).map_err(io::Error::from)?;
+    Ok(())
 }
 
 struct RealTerminal(Guard);
