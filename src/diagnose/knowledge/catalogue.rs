@@ -24,7 +24,26 @@ macro_rules! documents {
 const TEXTS: &[&[Embedded]] = &[documents!["en":
     // Rules: the socket tables.
     "close-wait-leak"
+    "time-wait-pileup"
+    "ephemeral-ports"
+    "fin-wait2-pileup"
     "orphan-limit"
+    "last-ack-pileup"
+    "syn-recv-pileup"
+    "accept-queue-full"
+    "syn-sent-pileup"
+    "no-keepalive"
+    "keepalive-too-slow"
+    "dead-peer"
+    "zero-window-stall"
+    "unread-receive-queue"
+    "send-queue-stuck"
+    "peer-concentration"
+    "port-taken"
+    "sockets-in-no-table"
+    "listener-without-acceptor"
+    "ghost-connection"
+    "privileged-ports"
     // Rules: limits and counters.
     "time-wait-overflow"
 ]];
