@@ -13,6 +13,7 @@ mod registry;
 mod rule;
 mod sockets;
 mod survey;
+mod sysctls;
 #[cfg(test)]
 pub(crate) mod testing;
 mod thresholds;
@@ -27,4 +28,5 @@ pub use judge::{DETAIL_BUDGET, Judge, Judged, Judgement, LINGERS};
 pub use registry::{RULES, all, spec};
 pub use rule::{Context, Family, Held, Levels, Proven, Rule, RuleSpec, Verdict};
 pub use survey::{Bunch, Picked, Survey};
+pub use sysctls::{AuditRow, AuditVerdict, audit};
 pub use thresholds::{Section, ThresholdError, Thresholds, ascending};

@@ -1,10 +1,10 @@
 //! The one list of rules: the list of names, thresholds, documents, `explain` and the completeness tests are made from it.
 
 use super::rule::RuleSpec;
-use super::{counters, sockets};
+use super::{counters, sockets, sysctls};
 
 /// Every rule, by family.
-pub const RULES: &[&[RuleSpec]] = &[sockets::RULES, counters::RULES];
+pub const RULES: &[&[RuleSpec]] = &[sockets::RULES, counters::RULES, sysctls::RULES];
 
 /// All rules in one row.
 pub fn all() -> impl Iterator<Item = &'static RuleSpec> {

@@ -10,6 +10,8 @@ mod receive;
 mod storms;
 mod time_wait_overflow;
 
+pub(super) use interfaces::{interfaces_filtering, joined};
+
 use super::rule::{Context, Family, Proven, RuleSpec, Verdict};
 use crate::analysis::{Limit, LimitId};
 

@@ -1,0 +1,64 @@
+//! The sysctl audit: what is set, what this kernel would have by itself on this machine, and what to think of the difference.
+
+mod audit;
+mod opinions;
+mod rules;
+mod table;
+
+use super::rule::{Family, Proven, RuleSpec};
+use crate::model::Scope;
+
+pub use audit::{AuditRow, AuditVerdict, audit};
+
+/// Why a sysctl is not there.
+fn missing(row: &AuditRow) -> String {
+    match row.scope {
+        Scope::Namespace => format!("this kernel has no {}", row.name),
+        Scope::Host => format!("{} is the host's, and not shown in this namespace", row.name),
+    }
+}
+
+macro_rules! rules {
+    ($($id:literal $proven:expr;)*) => {
+        &[
+            RuleSpec {
+                id: rules::PORT_RANGE,
+                family: Family::Sysctls,
+                proven: FOLKLORE,
+                build: |_| Ok(Box::new(rules::PortRange)),
+            },
+            RuleSpec {
+                id: rules::RP_FILTER,
+                family: Family::Sysctls,
+                proven: Proven::Lab("rp-filter"),
+                build: |_| Ok(Box::new(rules::RpFilter)),
+            },
+            $(RuleSpec {
+                id: $id,
+                family: Family::Sysctls,
+                proven: $proven,
+                build: |_| Ok(Box::new(rules::Audited($id))),
+            }),*
+        ]
+    };
+}
+
+const FOLKLORE: Proven = Proven::Lab("folklore-sysctls");
+
+/// The rules of this family.
+pub const RULES: &[RuleSpec] = rules![
+    "sysctl-tw-recycle" Proven::Sample("no kernel since 4.12 has it");
+    "sysctl-timestamps-off" FOLKLORE;
+    "sysctl-tw-buckets" FOLKLORE;
+    "sysctl-fin-timeout" FOLKLORE;
+    "sysctl-synack-retries" FOLKLORE;
+    "sysctl-retries2-low" FOLKLORE;
+    "sysctl-orphan-retries" FOLKLORE;
+    "sysctl-keepalive-aggressive" FOLKLORE;
+    "sysctl-syncookies-off" FOLKLORE;
+    "sysctl-somaxconn-low" FOLKLORE;
+    "sysctl-abort-on-overflow" FOLKLORE;
+    "sysctl-max-orphans-low" Proven::Sample("tcp_max_orphans is the host's");
+    "sysctl-conntrack-timeouts" Proven::Lab("conntrack-short-timeout");
+    "sysctl-tcp-mem" Proven::Sample("tcp_mem is the host's");
+];
