@@ -86,6 +86,8 @@ impl RowFlags {
     pub const V6ONLY: Self = Self(1 << 5);
     /// A full socket: the kernel sent attributes with it. Mini-sockets (`TIME_WAIT`, requests) have none.
     pub const FULL: Self = Self(1 << 6);
+    /// The kernel chose the local port, or does not know who did (mini-sockets). Told only where [`Table::autobound`] is set.
+    pub const AUTOBOUND: Self = Self(1 << 7);
 
     /// Whether all bits of `other` are set.
     #[must_use]
@@ -288,6 +290,8 @@ pub struct Table {
     pub rows: Vec<SocketRow>,
     /// What [`SocketRow::origin`] points at.
     pub origins: Vec<Origin>,
+    /// The kernel was asked which ports it chose: [`RowFlags::AUTOBOUND`] means something.
+    pub autobound: bool,
     index: FxHashMap<Origin, u32>,
     last: Option<(Origin, u32)>,
 }

@@ -9,18 +9,22 @@
 //! `a or b and c` is `(a or b) and c`. Printing puts parentheses wherever the two meet.
 
 mod ast;
+mod compile;
 mod error;
 mod lexer;
 mod lookup;
 mod parser;
 mod print;
+mod scene;
 #[cfg(test)]
 mod tests;
 mod value;
 mod words;
 
 pub use ast::{Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
+pub use compile::{Filter, Needs};
 pub use error::FilterError;
 pub use lookup::{Lookup, Numbers};
 pub use parser::{MAX_DEPTH, parse};
+pub use scene::{Infos, Scene, Truth};
 pub use words::{keywords, state_words};
