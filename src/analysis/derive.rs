@@ -51,6 +51,12 @@ impl Default for Analyzer {
     }
 }
 
+/// What is known of a part beforehand.
+struct Known<'a> {
+    track: Vec<Track>,
+    whole: &'a Snapshot,
+}
+
 impl Analyzer {
     /// Derives the snapshot of the next sample, without knowing who holds its sockets.
     pub fn derive(&mut self, sample: Sample) -> Arc<Snapshot> {
@@ -60,13 +66,38 @@ impl Analyzer {
     /// Derives the snapshot of the next sample. Samples of another namespace, or of a time before the previous one, need an
     /// analyzer of their own.
     pub fn derive_owned(&mut self, sample: Sample, owners: Option<Arc<Owners>>) -> Arc<Snapshot> {
+        self.derive_known(sample, owners, None)
+    }
+
+    /// Derives what a snapshot would be if only the sockets in these rows were there. What is remembered of a socket, and
+    /// what speaks for the whole machine (limits, counters), is that of the whole. Parts of one namespace chosen by one
+    /// filter need an analyzer of their own.
+    pub fn derive_part(&mut self, whole: &Snapshot, rows: &[u32]) -> Arc<Snapshot> {
+        let table = &whole.sample.table;
+        let kept = |at: &u32| table.rows.get(*at as usize).copied();
+        let sample =
+            Sample { table: table.with_rows(rows.iter().filter_map(kept).collect()), ..whole.sample.about() };
+        let track = |at: &u32| whole.track.get(*at as usize).copied();
+        let known = Known { track: rows.iter().filter_map(track).collect(), whole };
+        self.derive_known(sample, whole.owners.clone(), Some(known))
+    }
+
+    fn derive_known(
+        &mut self,
+        sample: Sample,
+        owners: Option<Arc<Owners>>,
+        known: Option<Known<'_>>,
+    ) -> Arc<Snapshot> {
         let first = *self.first.get_or_insert(sample.taken);
-        let observed = sample.taken.mono.saturating_sub(first.mono);
+        let since_first = sample.taken.mono.saturating_sub(first.mono);
+        let observed = known.as_ref().map_or(since_first, |k| k.whole.observed);
         let previous = self.previous.take();
         let elapsed = previous.as_ref().map(|p| sample.taken.mono.saturating_sub(p.sample.taken.mono));
 
         let mut track = Vec::new();
         let joined = self.remember(previous.as_deref(), &sample, observed, &mut track);
+        let (track_of_whole, whole) = known.map(|k| (k.track, k.whole)).unzip();
+        let mut track = track_of_whole.unwrap_or(track);
         let churn = joined.as_ref().zip(elapsed).map(|(j, dt)| churn(j, dt));
         self.limbo = joined.map(|j| j.gone).unwrap_or_default();
         self.limbo.truncate(LIMBO_MAX);
@@ -101,8 +132,13 @@ impl Analyzer {
         let state_delta = previous
             .as_ref()
             .map(|p| TcpState::ALL.map(|s| i64::from(states.all[s]) - i64::from(p.states.all[s])));
+        if let Some(whole) = whole {
+            limits.known.clone_from(&whole.limits);
+            limits.missing.clone_from(&whole.limits_missing);
+        }
         let snapshot = Arc::new(Snapshot {
-            generation: previous.as_ref().map_or(1, |p| p.generation + 1),
+            generation: whole
+                .map_or_else(|| previous.as_ref().map_or(1, |p| p.generation + 1), |w| w.generation),
             sample,
             elapsed,
             observed,

@@ -2,5 +2,7 @@
 
 mod collect;
 pub mod mailbox;
+mod names;
 
 pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};
+pub use names::SystemNames;

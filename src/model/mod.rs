@@ -3,6 +3,7 @@
 //! Nothing here reads, decides or draws; a type only keeps its own invariants.
 
 mod addr;
+mod asked;
 mod cgroup;
 mod counters;
 mod owners;
@@ -16,6 +17,7 @@ mod text;
 mod units;
 
 pub use addr::{Endpoint, Ip};
+pub use asked::{Asked, Condition};
 pub use cgroup::{Cgroup, Container, Runtime};
 pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, Sockstat,

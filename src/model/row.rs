@@ -320,6 +320,13 @@ impl Table {
         n
     }
 
+    /// Another table of rows of this one.
+    #[must_use]
+    pub fn with_rows(&self, rows: Vec<SocketRow>) -> Self {
+        let Self { origins, index, .. } = self;
+        Self { rows, origins: origins.clone(), index: index.clone(), autobound: self.autobound, last: None }
+    }
+
     /// The origin of a row; the default one for a row that was not made by this table.
     #[must_use]
     pub fn origin(&self, row: &SocketRow) -> Origin {

@@ -136,6 +136,22 @@ pub struct Sample {
     pub facts: Facts,
 }
 
+impl Sample {
+    /// Everything but the sockets.
+    #[must_use]
+    pub fn about(&self) -> Self {
+        Self {
+            netns: self.netns.clone(),
+            taken: self.taken,
+            dump_time: self.dump_time,
+            table: Table::default(),
+            listener_drops: self.listener_drops.clone(),
+            completeness: self.completeness.clone(),
+            facts: self.facts.clone(),
+        }
+    }
+}
+
 /// The machine that a sample was taken on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Host {

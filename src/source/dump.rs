@@ -1,10 +1,13 @@
 //! One dump of the TCP tables through `sock_diag`.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fd::OwnedFd;
 
-use crate::model::{Completeness, Gap, ListenerDrops, SocketRow, Table, TableSource, TcpState};
+use crate::model::{
+    Asked, Completeness, Condition, Gap, ListenerDrops, RowFlags, SocketRow, Table, TableSource, TcpState,
+};
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
+use crate::wire::bytecode::program;
 use crate::wire::inet_diag::{decode_drops, decode_row};
 use crate::wire::request::{ALL_STATES, Dump, Extensions, Families};
 
@@ -137,6 +140,9 @@ pub struct Dumper {
     probe: Option<OwnedFd>,
     sees_bound: bool,
     capacity: usize,
+    asked: Asked,
+    /// The condition of `asked` as the kernel reads it; empty if there is none or this kernel refuses it.
+    program: Vec<u8>,
 }
 
 impl Dumper {
@@ -144,7 +150,22 @@ impl Dumper {
     /// unconnected sockets; the probe is in no table.
     pub fn new(socket: DiagSocket, wanted: Wanted, probe: Option<OwnedFd>) -> Self {
         let way = if wanted == Wanted::Both { Way::Legacy } else { Way::PerFamily };
-        Self { socket, way, wanted, probe, sees_bound: false, capacity: 1024 }
+        Self {
+            socket,
+            way,
+            wanted,
+            probe,
+            sees_bound: false,
+            capacity: 1024,
+            asked: Asked::default(),
+            program: Vec::new(),
+        }
+    }
+
+    /// Asks for less from now on. What comes is to be checked again: it may be more.
+    pub fn ask_for(&mut self, asked: Asked) {
+        self.program = asked.condition.as_ref().and_then(program).unwrap_or_default();
+        self.asked = asked;
     }
 
     /// The socket, for exact questions between dumps.
@@ -166,6 +187,10 @@ impl Dumper {
             ("listeners", listening, Extensions::MEMORY),
             ("connections", ALL_STATES & !listening, Extensions::NONE),
         ] {
+            let states = states & self.asked.states;
+            if states == 0 {
+                continue;
+            }
             match self.walk(states, extensions, &mut intake) {
                 Ok(report) => gaps.extend(report.gaps),
                 Err(e) => {
@@ -179,6 +204,9 @@ impl Dumper {
         {
             return Err(e);
         }
+        if self.asked.autobound {
+            self.mark_autobound(&mut intake.table);
+        }
         if intake.malformed > 0 {
             gaps.push(Gap::Malformed(intake.malformed));
         }
@@ -189,7 +217,8 @@ impl Dumper {
             }
         }
         self.sees_bound |= !intake.bound.is_empty();
-        if !self.sees_bound {
+        // A dump of less proves nothing about what this kernel can show.
+        if !self.sees_bound && self.asked == Asked::default() {
             gaps.push(Gap::BoundInactiveHidden);
         }
         gaps.dedup();
@@ -204,6 +233,30 @@ impl Dumper {
             listener_drops: intake.drops,
             completeness: Completeness { source, gaps, duplicates: intake.duplicates },
         })
+    }
+
+    /// Asks once more, for the sockets whose ports the kernel chose: no reply says so.
+    fn mark_autobound(&mut self, table: &mut Table) {
+        let both: Vec<_> = self.asked.condition.iter().cloned().chain([Condition::Autobound]).collect();
+        let Some(program) = program(&Condition::All(both)) else { return };
+        let mut chosen = FxHashSet::default();
+        let families = match (self.way, self.wanted) {
+            (Way::Legacy, _) => &[Families::Both][..],
+            (Way::PerFamily, Wanted::Both) => &[Families::V4, Families::V6],
+            (Way::PerFamily, Wanted::V4) => &[Families::V4],
+            (Way::PerFamily, Wanted::V6) => &[Families::V6],
+        };
+        let states = self.asked.states & ALL_STATES;
+        table.autobound = families.iter().all(|families| {
+            let families = *families;
+            let dump =
+                Dump { families, states, extensions: Extensions::NONE, local_port: 0, program: &program };
+            let replies = |payload: &[u8]| chosen.extend(decode_row(payload).map(|(row, _)| row.cookie()));
+            self.socket.dump(|seq| dump.message(seq), replies).is_ok()
+        });
+        for row in table.rows.iter_mut().filter(|row| chosen.contains(&row.cookie())) {
+            row.flags = row.flags.with(RowFlags::AUTOBOUND);
+        }
     }
 
     fn walk(
@@ -238,8 +291,17 @@ impl Dumper {
         extensions: Extensions,
         intake: &mut Intake,
     ) -> Result<DumpReport, DumpError> {
-        let dump = Dump { families, states, extensions, local_port: 0 };
-        self.socket.dump(|seq| dump.message(seq), |payload| intake.take(payload))
+        let before = intake.table.rows.len();
+        let dump = Dump { families, states, extensions, local_port: 0, program: &self.program };
+        let report = self.socket.dump(|seq| dump.message(seq), |payload| intake.take(payload));
+        match report {
+            Err(DumpError::Kernel(_)) if !self.program.is_empty() && intake.table.rows.len() == before => {
+                // Take all and leave the choice to us.
+                self.program.clear();
+                self.one(families, states, extensions, intake)
+            }
+            other => other,
+        }
     }
 }
 

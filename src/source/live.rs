@@ -8,7 +8,8 @@ use rustix::net::{AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6,
 use super::dump::{Dumped, Dumper};
 use super::{Source, SourceError, Wanted};
 use crate::model::{
-    Completeness, Gap, Host, Netns, Origin, RowFlags, Sample, SocketDetail, SocketRow, TableSource, Taken,
+    Asked, Completeness, Gap, Host, Netns, Origin, RowFlags, Sample, SocketDetail, SocketRow, TableSource,
+    Taken,
 };
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
@@ -51,6 +52,13 @@ impl Live {
             dumper,
             facts: FactsReader::new(SYSCTL_EVERY),
             started: Instant::now(),
+        }
+    }
+
+    /// Asks the kernel for less from now on; samples may still hold more than was asked for.
+    pub fn ask_for(&mut self, asked: Asked) {
+        if let Ok(dumper) = &mut self.dumper {
+            dumper.ask_for(asked);
         }
     }
 

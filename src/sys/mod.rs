@@ -2,6 +2,7 @@
 
 pub mod diag;
 mod host;
+pub mod names;
 pub mod netns;
 mod proc_facts;
 mod proc_file;

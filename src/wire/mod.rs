@@ -4,6 +4,7 @@
 //! What is valid is kept, what is not is counted.
 #![deny(clippy::indexing_slicing)]
 
+pub mod bytecode;
 mod cgroup_path;
 pub mod inet_diag;
 pub mod netlink;

@@ -27,7 +27,7 @@ pub enum Families {
 
 /// A dump request for TCP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Dump {
+pub struct Dump<'a> {
     /// Families.
     pub families: Families,
     /// Mask of states, `1 << number`.
@@ -36,6 +36,8 @@ pub struct Dump {
     pub extensions: Extensions,
     /// Only sockets with this local port; 0 for all.
     pub local_port: u16,
+    /// Only sockets that this program takes ([`program`](super::bytecode::program)); empty for all.
+    pub program: &'a [u8],
 }
 
 /// `idiag_ext`: what the kernel should add to each reply.
@@ -51,10 +53,27 @@ impl Extensions {
     pub const DETAIL: Self = Self(1 << 1 | 1 << 3 | 1 << 6);
 }
 
-impl Dump {
+/// `INET_DIAG_REQ_BYTECODE`, the request attribute that carries a program; the crate has none.
+const REQ_BYTECODE: u16 = 1;
+
+impl Dump<'_> {
     /// The message, ready to be sent.
     #[must_use]
     pub fn message(self, seq: u32) -> Vec<u8> {
+        let mut message = self.without_program(seq);
+        if let Ok(len) = u16::try_from(self.program.len() + 4)
+            && len > 4
+        {
+            message.extend(len.to_ne_bytes());
+            message.extend(REQ_BYTECODE.to_ne_bytes());
+            message.extend(self.program);
+            let whole = u32::try_from(message.len()).unwrap_or(0).to_ne_bytes();
+            message.iter_mut().zip(whole).for_each(|(place, byte)| *place = byte);
+        }
+        message
+    }
+
+    fn without_program(self, seq: u32) -> Vec<u8> {
         match self.families {
             Families::Both => self.legacy(seq),
             Families::V4 => self.by_family(AF_INET, SocketId::new_v4(), seq),
@@ -151,6 +170,7 @@ mod tests {
             states: ALL_STATES,
             extensions: Extensions::MEMORY,
             local_port: 0x1234,
+            program: &[],
         };
         let m = dump.message(7);
         assert_eq!(m.len(), 76);
@@ -162,9 +182,32 @@ mod tests {
     }
 
     #[test]
+    fn a_program_follows_the_request_as_an_attribute() {
+        for (families, len) in [(Families::Both, 76), (Families::V4, 72)] {
+            let dump = Dump {
+                families,
+                states: 2,
+                extensions: Extensions::NONE,
+                local_port: 0,
+                program: &[6, 4, 8, 0],
+            };
+            let m = dump.message(1);
+            assert_eq!(m[..4], u32::try_from(len + 8).unwrap().to_ne_bytes());
+            assert_eq!(m[len..len + 2], 8u16.to_ne_bytes());
+            assert_eq!(m[len + 2..len + 4], 1u16.to_ne_bytes());
+            assert_eq!(m[len + 4..], [6, 4, 8, 0]);
+        }
+    }
+
+    #[test]
     fn bit_13_survives_the_crate() {
-        let dump =
-            Dump { families: Families::V4, states: 1 << 13, extensions: Extensions::NONE, local_port: 0 };
+        let dump = Dump {
+            families: Families::V4,
+            states: 1 << 13,
+            extensions: Extensions::NONE,
+            local_port: 0,
+            program: &[],
+        };
         let m = dump.message(1);
         assert_eq!(m.len(), 72);
         assert_eq!(m[4..6], 20u16.to_ne_bytes());

@@ -30,8 +30,13 @@ fn resident_kib() -> u64 {
 }
 
 fn drain(socket: &mut DiagSocket) -> usize {
-    let dump =
-        Dump { families: Families::Both, states: ALL_STATES, extensions: Extensions::NONE, local_port: 0 };
+    let dump = Dump {
+        families: Families::Both,
+        states: ALL_STATES,
+        extensions: Extensions::NONE,
+        local_port: 0,
+        program: &[],
+    };
     let mut rows = 0;
     socket.dump(|seq| dump.message(seq), |_| rows += 1).unwrap();
     rows

@@ -20,8 +20,6 @@ pub struct Needs {
     pub info: bool,
     /// Which ports the kernel chose ([`Table::autobound`](crate::model::Table::autobound)).
     pub autobound: bool,
-    /// How long sockets were seen.
-    pub age: bool,
 }
 
 /// A compiled expression.
@@ -63,10 +61,9 @@ impl Filter {
             match is {
                 Is::Autobound => needs.autobound = true,
                 Is::Number(Field::Pid, ..) | Is::Text(Word::Comm | Word::Container, ..) => {
-                    needs.owners = true
+                    needs.owners = true;
                 }
                 Is::Number(Field::Idle | Field::Rtt, ..) => needs.info = true,
-                Is::Number(Field::Age, ..) => needs.age = true,
                 _ => {}
             }
         }
@@ -312,7 +309,7 @@ impl Node {
         match self {
             Self::Device(index, not) => ((scene.origin(row).ifindex == *index) != *not).into(),
             Self::Mark(value, mask, not) => match scene.origin(row).mark {
-                Some(mark) => ((mark & mask == *value) != *not).into(),
+                Some(is) => ((is & mask == *value) != *not).into(),
                 None => Truth::Unknown,
             },
             // What has no cgroup (mini-sockets) is in none.

@@ -8,11 +8,13 @@
 //! As in `ss`, `and` and `or` bind equally and from the left, whatever its manual page says (`misc/ssfilter.y`):
 //! `a or b and c` is `(a or b) and c`. Printing puts parentheses wherever the two meet.
 
+mod asked;
 mod ast;
 mod compile;
 mod error;
 mod lexer;
 mod lookup;
+mod narrow;
 mod parser;
 mod print;
 mod scene;
@@ -25,6 +27,7 @@ pub use ast::{Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
 pub use compile::{Filter, Needs};
 pub use error::FilterError;
 pub use lookup::{Lookup, Numbers};
+pub use narrow::{Narrowed, Narrower};
 pub use parser::{MAX_DEPTH, parse};
 pub use scene::{Infos, Scene, Truth};
 pub use words::{keywords, state_words};

@@ -1,0 +1,140 @@
+//! A world in which only the sockets of a filter are there.
+
+use std::sync::Arc;
+
+use super::compile::Filter;
+use super::scene::{Infos, Scene, Truth};
+use crate::analysis::{Analyzer, World};
+
+/// A world of the matching sockets.
+#[derive(Clone, Debug)]
+pub struct Narrowed {
+    /// Their world: states, peers, listeners, ports and processes are of the matching sockets; limits, counters and
+    /// sysctls are those of the machine.
+    pub world: Arc<World>,
+    /// Sockets of which it cannot be known whether they match; they are left out.
+    pub unknown: usize,
+}
+
+/// Applies one filter to one world after the other, so that history, growth and churn are those of the matching sockets.
+#[derive(Debug)]
+pub struct Narrower {
+    filter: Arc<Filter>,
+    spaces: Vec<(u64, Analyzer)>,
+}
+
+impl Narrower {
+    /// Someone who applies a filter.
+    #[must_use]
+    pub const fn new(filter: Arc<Filter>) -> Self {
+        Self { filter, spaces: Vec::new() }
+    }
+
+    /// The filter.
+    #[must_use]
+    pub const fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    /// Keeps the matching sockets of a world. `infos` holds the `tcp_info` that was asked for, if the filter needs it.
+    #[must_use]
+    pub fn narrow(&mut self, world: &World, infos: Option<&Infos>) -> Narrowed {
+        let mut unknown = 0;
+        let mut snapshots = Vec::with_capacity(world.snapshots.len());
+        for snapshot in &world.snapshots {
+            let mut scene = Scene::new(snapshot);
+            if let Some(infos) = infos {
+                scene = scene.with_infos(infos);
+            }
+            let mut rows = Vec::new();
+            for (at, row) in (0_u32..).zip(&snapshot.sample.table.rows) {
+                match self.filter.truth(&scene, at as usize, row) {
+                    Truth::True => rows.push(at),
+                    Truth::Unknown => unknown += 1,
+                    Truth::False => {}
+                }
+            }
+            let inode = snapshot.sample.netns.inode;
+            let place = self.spaces.iter().position(|(i, _)| *i == inode).unwrap_or_else(|| {
+                self.spaces.push((inode, Analyzer::default()));
+                self.spaces.len() - 1
+            });
+            snapshots.push(self.spaces[place].1.derive_part(snapshot, &rows));
+        }
+        let world = Arc::new(World {
+            generation: world.generation,
+            host: Arc::clone(&world.host),
+            snapshots,
+            own_cpu: world.own_cpu,
+        });
+        Narrowed { world, unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Numbers, parse};
+    use super::*;
+    use crate::model::{Keepalive, SocketRow, TcpState};
+    use crate::testkit::{self, socket};
+
+    fn by(text: &str) -> Narrower {
+        Narrower::new(Arc::new(Filter::new(parse(text, &Numbers).unwrap().unwrap())))
+    }
+
+    fn rows() -> Vec<SocketRow> {
+        let mut rows = vec![
+            socket(TcpState::Listen, "0.0.0.0:80", ""),
+            socket(TcpState::Established, "10.0.0.1:80", "10.9.9.1:5000"),
+            socket(TcpState::Established, "10.0.0.1:80", "10.9.9.2:5000"),
+            socket(TcpState::TimeWait, "10.0.0.1:4000", "10.8.8.8:443"),
+        ];
+        for (row, n) in rows.iter_mut().zip(1..) {
+            row.set_cookie(n, 0);
+        }
+        rows
+    }
+
+    #[test]
+    fn totals_are_of_the_matching_sockets() {
+        let world = testkit::world_of(rows());
+        let narrowed = by("src 10.0.0.1:80 dst 10.9.9.0/24").narrow(&world, None);
+        let s = &narrowed.world.snapshots[0];
+        assert_eq!((s.states.all.total(), s.states.all[TcpState::Established]), (2, 2));
+        assert_eq!(s.peers.len(), 2);
+        assert!(s.listeners.is_empty());
+        assert_eq!(s.limits, world.snapshots[0].limits);
+        assert_eq!(narrowed.unknown, 0);
+        assert_eq!(by("pid 1").narrow(&world, None).unknown, 3, "what has a file may be of that process");
+    }
+
+    #[test]
+    fn what_is_remembered_of_sockets_stays() {
+        let mut analyzer = Analyzer::default();
+        let mut by_peer = by("dst 10.9.9.1");
+        let mut table = rows();
+        let mut look = |table: &[SocketRow], s: u64| {
+            let mut sample = testkit::sample(table.to_vec());
+            sample.taken.mono = Duration::from_secs(s);
+            testkit::world(vec![Arc::unwrap_or_clone(analyzer.derive(sample))])
+        };
+        table[1].timer_raw = 2;
+        let first = look(&table, 1);
+        table[1].timer_raw = 1;
+        let second = look(&table, 61);
+        // The filter comes into force at the second look only.
+        let narrowed = by_peer.narrow(&second, None);
+        let s = &narrowed.world.snapshots[0];
+        let age = s.age(s.track[0]);
+        assert_eq!((age.seen, age.at_least), (Duration::from_secs(60), true));
+        assert_eq!(s.track[0].keepalive(&s.sample.table.rows[0]), Some(Keepalive::On));
+        assert_eq!(s.observed, second.snapshots[0].observed);
+        assert!(s.churn.is_none() && first.generation == 1);
+        table.remove(1);
+        let narrowed = by_peer.narrow(&look(&table, 62), None);
+        let churn = narrowed.world.snapshots[0].churn.unwrap();
+        assert_eq!((churn.new, churn.gone), (0, 1));
+    }
+}
