@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
+use crate::wire::passwd;
+
 /// The TCP port of a service by its name or alias in `/etc/services`.
 #[must_use]
 pub fn service_port(name: &str) -> Option<u16> {
@@ -31,11 +33,8 @@ pub fn interface_index(name: &str) -> Option<u32> {
 /// The user id of a name in `/etc/passwd`.
 #[must_use]
 pub fn user_id(name: &str) -> Option<u32> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
+    let text = fs::read("/etc/passwd").ok()?;
+    passwd(&text).find(|(_, user)| *user == name.as_bytes()).map(|(uid, _)| uid)
 }
 
 /// The id of a cgroup by its path in the v2 hierarchy: the inode of its directory (`cgroup_id` in
