@@ -5,7 +5,8 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::diagnose::knowledge::{self, Document, ENGLISH};
@@ -28,21 +29,21 @@ pub(super) struct Args {
     /// Colours and bold text; auto means on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto)]
     color: ColorWhen,
-    /// Seconds between two looks of the live screen
-    #[arg(long, value_name = "SEC", value_parser = interval, default_value = "1")]
-    pub(super) interval: Duration,
+    /// Seconds between two looks of the live screen [default: 1]
+    #[arg(long, value_name = "SEC", value_parser = interval)]
+    interval: Option<Duration>,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
 
 /// Seconds, with a fraction if need be, within what the engine can do.
 fn interval(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "this is not a number of seconds".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
     let (least, most) = (INTERVALS.start().as_secs_f64(), INTERVALS.end().as_secs_f64());
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|d| INTERVALS.contains(d))
-        .ok_or_else(|| format!("it has to be {least} to {most} seconds"))
+        .ok_or_else(|| format!("must be from {least} to {most} seconds"))
 }
 
 /// When to use colours.
@@ -134,7 +135,7 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) json: bool,
     /// How long to observe, in seconds
-    #[arg(long, value_name = "SEC", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SEC", default_value = "1", value_parser = interval)]
     pub(super) interval: Duration,
     /// The severity from which the exit code is not 0
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Warning)]
@@ -170,18 +171,6 @@ impl FailOn {
     }
 }
 
-/// The shortest and the longest observation, seconds.
-const OBSERVATION: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
-    if OBSERVATION.contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err(format!("must be from {} to {} seconds", OBSERVATION.start(), OBSERVATION.end()))
-    }
-}
-
 #[derive(ClapArgs, Debug)]
 pub(super) struct ExplainArgs {
     /// A rule, a TCP state, a limit or a sysctl; without it, the list of names
@@ -211,6 +200,21 @@ fn columns_help() -> String {
 }
 
 impl Args {
+    /// The arguments of the command line, or a usage error.
+    pub(super) fn checked() -> Self {
+        let args = Self::parse();
+        if args.interval.is_some() && args.command.is_some() {
+            let why = "--interval before a command is for the live screen, which has none";
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        args
+    }
+
+    /// The time between two looks of the live screen.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval.unwrap_or(Duration::from_secs(1))
+    }
+
     /// The families that were asked for; both options together are both families.
     pub(super) const fn families(&self) -> Wanted {
         match (self.v4, self.v6) {

@@ -1,5 +1,6 @@
 //! The live screen: connects the collecting thread with the drawing one.
 
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,13 +13,18 @@ use crate::tui::{self, Feed};
 
 /// Shows the screen until it is quit.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        io::stdout().is_terminal(),
+        "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
+    );
     let wanted = args.families();
     let feed = Feed::default();
     let open = move || Looker::new(Live::open(LiveOptions { wanted }));
-    let collector = Collector::start(open, args.interval, Arc::clone(&feed.looks), Arc::clone(&feed.details))
-        .context("starting the collecting thread")?;
+    let collector =
+        Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
+            .context("starting the collecting thread")?;
     let options = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
     let theme = Theme::choose(&options, |name| std::env::var(name).ok());
-    tui::run(feed, &collector, &theme, args.interval)?;
-    Ok(())
+    // The message holds its cause already.
+    tui::run(feed, &collector, &theme, args.interval()).map_err(|e| anyhow::anyhow!("{e}"))
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
@@ -27,7 +27,7 @@ use args::{Args, Command};
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(&Args::checked()) {
         Ok(code) => code,
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {

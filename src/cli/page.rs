@@ -8,7 +8,7 @@ use clap_mangen::Man;
 /// The manual page of the program with the options of every command, in roff.
 pub(super) fn man(mut command: Command) -> io::Result<Vec<u8>> {
     command.build();
-    let commands: Vec<Command> = command.get_subcommands().cloned().collect();
+    let commands: Vec<Command> = command.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let man = Man::new(command);
     let mut roff = Vec::new();
     man.render_title(&mut roff)?;

@@ -55,3 +55,55 @@ fn into_io(error: csv::Error) -> io::Error {
         other => io::Error::other(format!("{other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Netns, TcpState};
+    use crate::query::{ColumnId, Selection, SocketQuery, Sort, sockets};
+    use crate::testkit::{self, socket};
+
+    struct Pipe(usize);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn write(
+        rows: Vec<crate::model::SocketRow>,
+        netns: &str,
+        columns: &[ColumnId],
+        out: impl Write,
+    ) -> io::Result<()> {
+        let mut sample = testkit::sample(rows);
+        sample.netns = Netns { inode: 1, name: netns.into() };
+        let world = testkit::world(vec![testkit::snapshot(sample)]);
+        let query = SocketQuery { select: Selection::All, sort: Sort::by(columns[0]), want: usize::MAX };
+        let view = sockets(&world, &query);
+        write_csv(List { world: &world, view: &view, columns: Some(columns), detail: None }, out)
+    }
+
+    #[test]
+    fn names_that_someone_else_chose_stay_in_their_field_and_cannot_steer_a_terminal() {
+        let mut out = Vec::new();
+        let row = socket(TcpState::Listen, "0.0.0.0:80", "");
+        let columns = [ColumnId::Netns, ColumnId::State, ColumnId::Peer];
+        write(vec![row], "a,\"b\"\n\u{1b}[2J", &columns, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "netns,state,peer\n\"a,\"\"b\"\"\\n\\u{1b}[2J\",LISTEN,\n");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_told_as_one() {
+        for room in [0, 100, 60_000] {
+            let error = write(testkit::many(20_000), "init", ColumnId::USUAL, Pipe(room)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}

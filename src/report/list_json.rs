@@ -216,3 +216,116 @@ impl Serialize for Fields<'_> {
         serializer.collect_map(self.0.iter())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::analysis::World;
+    use crate::model::{Endpoint, Gap, Netns, Origin, SocketDetail, TcpState};
+    use crate::query::{Selection, SocketQuery, Sort, sockets};
+    use crate::report::Detail;
+    use crate::testkit::{self, socket};
+
+    fn written(world: &World, columns: Option<&[ColumnId]>, detail: Option<&mut Detail<'_>>) -> Value {
+        let sort = Sort::by(C::Cookie);
+        let view = sockets(world, &SocketQuery { select: Selection::All, sort, want: usize::MAX });
+        let mut out = Vec::new();
+        // Each lifetime is shortened on its own.
+        let detail = detail.map(|d| d as &mut Detail<'_>);
+        write_json(List { world, view: &view, columns, detail }, &mut out).unwrap();
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    fn timer(kind: u8, state: TcpState) -> Value {
+        let mut row = socket(state, "10.0.0.1:80", "10.0.0.2:5000");
+        (row.timer_raw, row.expires_ms, row.retrans) = (kind, 1500, 3);
+        written(&testkit::world_of(vec![row]), None, None)["sockets"][0]["timer"].take()
+    }
+
+    #[test]
+    fn each_kind_of_timer_has_what_applies_to_it() {
+        let open = TcpState::Established;
+        assert_eq!(timer(0, open), json!({"kind": "none"}));
+        assert_eq!(timer(1, open), json!({"kind": "retransmit", "expires_ms": 1500, "retransmits": 3}));
+        assert_eq!(timer(2, open), json!({"kind": "keepalive", "expires_ms": 1500, "unanswered": 3}));
+        assert_eq!(timer(3, TcpState::TimeWait), json!({"kind": "time_wait", "expires_ms": 1500}));
+        assert_eq!(timer(4, open), json!({"kind": "probe", "expires_ms": 1500, "retransmits": 3}));
+        assert_eq!(timer(5, open), json!({"kind": "delayed_ack", "expires_ms": 1500}));
+        assert_eq!(timer(99, open), json!({"kind": "other", "number": 99, "expires_ms": 1500}));
+    }
+
+    #[test]
+    fn null_is_not_known_and_absent_does_not_apply() {
+        // An open connection without a file, from a source without cookies; a mini-socket; a listener.
+        let mut unaccepted = socket(TcpState::Established, "10.0.0.1:80", "10.0.0.2:5000");
+        unaccepted.inode = 0;
+        let mut mini = socket(TcpState::TimeWait, "10.0.0.1:80", "10.0.0.2:5001");
+        mini.set_cookie(1, 0);
+        let mut listener = socket(TcpState::Listen, "0.0.0.0:80", "");
+        listener.set_cookie(2, 0);
+        let world = testkit::world_of(vec![unaccepted, mini, listener]);
+        let list = written(&world, None, None);
+        let [mini, listener, unaccepted] = &list["sockets"].as_array().unwrap()[..] else { panic!("three") };
+        assert_eq!(
+            (unaccepted.get("uid"), unaccepted.get("cookie")),
+            (Some(&Value::Null), Some(&Value::Null))
+        );
+        assert_eq!((unaccepted.get("inode"), &unaccepted["keepalive"]), (None, &json!("off")));
+        assert_eq!((mini.get("uid"), mini.get("keepalive")), (None, None));
+        assert_eq!((listener.get("peer"), listener.get("keepalive")), (None, None));
+    }
+
+    #[test]
+    fn what_may_be_missing_is_said() {
+        let mut sample = testkit::sample(Vec::new());
+        sample.completeness.gaps = vec![Gap::Interrupted];
+        let list = written(&testkit::world(vec![testkit::snapshot(sample)]), None, None);
+        assert_eq!(list["complete"], false);
+        assert_eq!(list["gaps"], json!(["the table changed under the dump"]));
+        let whole = written(&testkit::world_of(Vec::new()), None, None);
+        assert_eq!((&whole["complete"], whole.get("gaps")), (&json!(true), None));
+    }
+
+    #[test]
+    fn columns_become_keys_once_and_in_their_order() {
+        let row = socket(TcpState::Established, "10.0.0.1:80", "10.0.0.2:5000");
+        let mut sample = testkit::sample(vec![row]);
+        sample.netns = Netns { inode: 1, name: "a\n\u{1b}[2Jb".into() };
+        sample.table.rows[0].origin =
+            sample.table.intern(Origin { ifindex: 4, mark: Some(16), ..Origin::default() });
+        let world = testkit::world(vec![testkit::snapshot(sample)]);
+        let columns = [C::PeerPort, C::Mark, C::Peer, C::Interface, C::Retrans, C::CgroupId, C::Netns];
+        let list = written(&world, Some(&columns), None);
+        let want = json!({"peer": {"addr": "10.0.0.2", "port": 5000}, "mark": 16, "ifindex": 4,
+            "timer": {"kind": "none"}, "cgroup_id": null, "netns": "a\n\u{1b}[2Jb"});
+        assert_eq!(list["sockets"][0], want);
+        let keys: Vec<_> = list["sockets"][0].as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["peer", "mark", "ifindex", "timer", "cgroup_id", "netns"]);
+    }
+
+    #[test]
+    fn tcp_info_is_there_or_null_for_what_has_ended_or_absent_for_what_has_none() {
+        let rows: Vec<_> = (1..=3)
+            .map(|n| {
+                let mut row = socket(TcpState::Established, "10.0.0.1:80", &format!("10.0.0.2:{n}"));
+                row.set_cookie(n, 0);
+                row
+            })
+            .collect();
+        let mut info = vec![0; 104];
+        info[68..72].copy_from_slice(&25_000u32.to_ne_bytes());
+        let mut detail = |_: &Snapshot, row: &SocketRow| {
+            let peer = Endpoint { port: row.peer_port, ..row.peer_endpoint() };
+            let info = (peer.port == 1).then(|| TcpInfo::new(&info));
+            let (mem, congestion, ulp, origin) = (None, None, None, Origin::default());
+            (peer.port < 3).then_some(SocketDetail { row: *row, origin, info, mem, congestion, ulp })
+        };
+        let list = written(&testkit::world_of(rows), Some(&[C::State]), Some(&mut detail));
+        let infos: Vec<_> = list["sockets"].as_array().unwrap().iter().map(|s| s.get("tcp_info")).collect();
+        assert_eq!(infos[0].unwrap()["rtt"], 25_000);
+        assert!(infos[0].unwrap().get("bytes_acked").is_none(), "this kernel does not send it");
+        assert_eq!((infos[1], infos[2]), (None, Some(&Value::Null)));
+    }
+}

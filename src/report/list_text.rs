@@ -55,3 +55,38 @@ pub fn write_text(mut list: List<'_>, mut out: impl Write) -> io::Result<()> {
     }
     out.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TcpState;
+    use crate::query::{ColumnId as C, Selection, SocketQuery, Sort, sockets};
+    use crate::testkit::{self, socket};
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_value() {
+        let mut kept = socket(TcpState::Established, "10.0.0.1:443", "192.168.100.200:51514");
+        (kept.timer_raw, kept.expires_ms) = (2, 59_000);
+        let rows = vec![
+            socket(TcpState::Listen, "[::]:443", ""),
+            kept,
+            socket(TcpState::Established, "10.0.0.1:443", "10.0.0.2:9"),
+        ];
+        let world = testkit::world_of(rows);
+        let sort = Sort { column: C::Peer, descending: true };
+        let view = sockets(&world, &SocketQuery { select: Selection::All, sort, want: 9 });
+        let columns = [C::State, C::Peer, C::LocalPort, C::Timer, C::Keepalive];
+        let mut out = Vec::new();
+        write_text(List { world: &world, view: &view, columns: Some(&columns), detail: None }, &mut out)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\
+STATE        PEER                   LPORT  TIMER          KEEPALIVE
+ESTABLISHED  192.168.100.200:51514    443  keepalive 59s  on
+ESTABLISHED  10.0.0.2:9               443  -              off
+LISTEN       -                        443  -              -
+"
+        );
+    }
+}

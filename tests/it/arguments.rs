@@ -26,9 +26,13 @@ fn help_names_the_commands_that_work_and_no_others() {
 #[test]
 fn list_help_explains_every_column() {
     let help = stdout(&["list", "--help"]);
-    let header = stdout(&["list", "--csv", "--limit", "0"]);
-    for name in header.trim().split(',') {
+    let refused = tcptop(&["list", "--columns", "?"]).assert().code(2);
+    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    let names = said.lines().find_map(|l| l.trim().strip_prefix("columns: ")).expect("the valid names");
+    assert!(names.split(", ").count() > 20);
+    for name in names.split(", ") {
         assert!(help.contains(&format!("\n  {name} ")), "{name}");
+        assert!(stdout(&["list", "--csv", "--limit", "0", "--columns", name]).starts_with(name));
     }
 }
 
@@ -42,6 +46,10 @@ fn mistakes_are_usage_errors_that_name_what_is_valid() {
         (&["list", "--limit", "-1"], &["-1"]),
         (&["list", "--limit", "many"], &["many", "--limit"]),
         (&["--color", "pink", "report"], &["auto, always, never"]),
+        (&["--interval", "0.05"], &["0.1 to 3600 seconds"]),
+        (&["--interval", "NaN"], &["0.1 to 3600 seconds"]),
+        (&["--interval", "soon"], &["not a number of seconds"]),
+        (&["--interval", "2", "report"], &["--interval", "live screen"]),
         (&["reprot"], &["reprot", "report"]),
         (&["--frobnicate"], &["--frobnicate"]),
         (&["completions", "csh"], &["bash"]),
@@ -98,4 +106,12 @@ fn completions_and_the_manual_know_the_options() {
         .assert()
         .success()
         .stdout(contains(".TH tcptop").and(contains("TCPTOP LIST")).and(contains("recv_q")));
+}
+
+#[test]
+fn without_a_terminal_the_screen_says_so_and_what_would_help() {
+    let done = tcptop(&[]).assert().code(1).stdout("");
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("not a terminal") && said.contains("tcptop report"), "{said}");
 }
