@@ -45,6 +45,21 @@ const TEXTS: &[&[Embedded]] = &[documents!["en":
     "ghost-connection"
     "privileged-ports"
     // Rules: limits and counters.
+    "fd-exhaustion"
+    "conntrack-full"
+    "conntrack-clash"
+    "tcp-memory"
+    "paws-drops"
+    "backlog-drops"
+    "nic-drops"
+    "reverse-path-drops"
+    "udp-buffer-errors"
+    "reset-storm"
+    "retransmission-storm"
+    "receive-drops"
+    "kernel-log"
+    "neighbour-table-full"
+    "path-mtu"
     "time-wait-overflow"
 ]];
 
