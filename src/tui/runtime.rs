@@ -10,9 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::Terminal;
-use ratatui::backend::Backend;
+use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui::crossterm::{execute, queue};
+use ratatui::layout::Size;
 use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_group, kill_process};
 
 use crate::engine::mailbox::{Bell, Mailbox};
@@ -165,10 +167,18 @@ impl<C> Drop for Wires<'_, C> {
     }
 }
 
-/// What a terminal can do beside showing frames.
-pub trait Suspend<B: Backend> {
-    /// The terminal to draw on.
-    fn screen(&mut self) -> &mut Terminal<B>;
+/// The terminal, as far as the loop is concerned.
+pub trait Terminal {
+    /// Its size.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    fn size(&self) -> io::Result<Size>;
+    /// Shows a frame; with `wipe` nothing of the one before is relied on.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    fn draw(&mut self, wipe: bool, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()>;
     /// Sends SIGTSTP to the whole job. `false` when nobody could continue it.
     fn stop_job(&mut self) -> bool;
     /// Gives the terminal back and stops the process. `false` when nobody could continue it.
@@ -186,23 +196,18 @@ pub trait Suspend<B: Backend> {
 ///
 /// # Errors
 /// When the terminal cannot be drawn on, or a thread of ours ended.
-pub fn run_loop<B, S, C>(
+pub fn run_loop<T: Terminal, C: Control>(
     app: &mut App,
     theme: &Theme,
     mut wires: Wires<'_, C>,
-    terminal: &mut S,
-) -> Result<(), Error>
-where
-    B: Backend,
-    io::Error: From<B::Error>,
-    S: Suspend<B>,
-    C: Control,
-{
+    terminal: &mut T,
+) -> Result<(), Error> {
     let started = Instant::now();
     let mut drawn = None::<Instant>;
     // When the oldest question without an answer was asked.
     let mut asked = started;
     let mut stopped = false;
+    let mut wipe = false;
     loop {
         let hold = (asked + HOLD).saturating_duration_since(Instant::now());
         let hold = if app.lacks_rows() { hold } else { Duration::ZERO };
@@ -211,11 +216,13 @@ where
         messages.push(Msg::Tick(started.elapsed()));
         if app.redraw && !stopped {
             // The terminal may have changed before its event arrives: nothing is drawn for another size.
-            let size = terminal.screen().size().map_err(io::Error::from)?;
+            let size = terminal.size()?;
             messages.extend((size != app.size).then_some(Msg::Resize(size)));
         }
         for msg in messages {
             let waiting = app.is_waiting();
+            // A terminal that shrank and grew between two frames has lost what was drawn, at the size that it had.
+            wipe |= matches!(msg, Msg::Resize(_));
             for effect in update(app, msg) {
                 match effect {
                     Effect::Ask(question) => {
@@ -235,6 +242,7 @@ where
                     Effect::Retake => {
                         terminal.retake()?;
                         stopped = false;
+                        wipe = true;
                         app.redraw = true;
                     }
                     Effect::Quit => return Ok(()),
@@ -247,7 +255,11 @@ where
             let due = drawn.map_or(now, |d| d + FRAME);
             let due = if app.is_waiting() { due.max(asked + PATIENCE) } else { due };
             if due <= now {
-                paint(app, theme, terminal)?;
+                if !terminal.is_ours() {
+                    return Err(Error::ThreadEnded("helper"));
+                }
+                terminal.draw(std::mem::take(&mut wipe), |frame| view(app, theme, frame))?;
+                app.redraw = false;
                 drawn = Some(now);
             } else {
                 next = next.min(due);
@@ -255,32 +267,27 @@ where
         }
         if app.lacks_rows() && asked + HOLD > now {
             next = next.min(asked + HOLD);
-        } else if more_input {
+        } else if more_input || !hold.is_zero() {
+            // There may be more in the queue, for which the bell has rung already.
             continue;
         }
         wires.feed.bell.wait_until(Some(next));
     }
 }
 
-fn paint<B, S>(app: &mut App, theme: &Theme, terminal: &mut S) -> Result<(), Error>
-where
-    B: Backend,
-    io::Error: From<B::Error>,
-    S: Suspend<B>,
-{
-    if !terminal.is_ours() {
-        return Err(Error::ThreadEnded("helper"));
+impl Terminal for Guard {
+    fn size(&self) -> io::Result<Size> {
+        self.screen.size()
     }
-    app.redraw = false;
-    terminal.screen().draw(|frame| view(app, theme, frame)).map_err(io::Error::from)?;
-    Ok(())
-}
 
-struct RealTerminal(Guard);
-
-impl Suspend<terminal::ScreenBackend> for RealTerminal {
-    fn screen(&mut self) -> &mut terminal::Screen {
-        &mut self.0.screen
+    fn draw(&mut self, wipe: bool, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        // Terminals that know synchronized updates show the frame at once, wiped or not.
+        queue!(self.screen.backend_mut(), BeginSynchronizedUpdate)?;
+        if wipe {
+            self.wipe()?;
+        }
+        self.screen.draw(render)?;
+        execute!(self.screen.backend_mut(), EndSynchronizedUpdate)
     }
 
     fn stop_job(&mut self) -> bool {
@@ -297,7 +304,7 @@ impl Suspend<terminal::ScreenBackend> for RealTerminal {
     }
 
     fn retake(&mut self) -> io::Result<()> {
-        self.0.retake()
+        terminal::enter()
     }
 
     fn is_ours(&self) -> bool {
@@ -311,7 +318,7 @@ fn read_input(sender: &Sender) {
         let msg = match event::read() {
             Ok(Event::Key(key)) => Msg::Key(key),
             Ok(Event::Mouse(mouse)) => Msg::Mouse(mouse),
-            Ok(Event::Resize(width, height)) => Msg::Resize(ratatui::layout::Size { width, height }),
+            Ok(Event::Resize(width, height)) => Msg::Resize(Size { width, height }),
             Ok(_) => continue,
             Err(_) => Msg::Signal(Signal::End),
         };
@@ -330,9 +337,9 @@ pub fn run<C: Control>(feed: Feed, control: &C, theme: &Theme, interval: Duratio
     let tty = terminal::open_tty()?;
     let (wires, sender) = Wires::new(feed, control)?;
     let side = Side::start(sender.clone(), tty)?;
-    let mut terminal = RealTerminal(Guard::take()?);
+    let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
-    let mut app = App::new(terminal.screen().size()?, interval);
+    let mut app = App::new(terminal.size()?, interval);
     let ended = run_loop(&mut app, theme, wires, &mut terminal);
     drop(terminal);
     drop(side);

@@ -141,12 +141,11 @@ impl Guard {
         }
     }
 
-    /// Takes the terminal over again after a stop, and forgets what was on it.
+    /// Empties the terminal, and forgets what was on it.
     ///
     /// # Errors
-    /// When its modes cannot be set.
-    pub fn retake(&mut self) -> io::Result<()> {
-        enter()?;
+    /// When it cannot be written to.
+    pub fn wipe(&mut self) -> io::Result<()> {
         // Not Terminal::clear, which asks the terminal where its cursor is and waits for an answer that the input
         // thread reads.
         let area = Rect::from((Position::ORIGIN, self.screen.size()?));

@@ -24,6 +24,12 @@ pub struct Term {
     writer: Option<Box<dyn Write + Send>>,
     reader: Option<JoinHandle<()>>,
     child: Box<dyn Child + Send + Sync>,
+    /// The modes of the terminal before the program ran.
+    pub before: String,
+}
+
+fn modes(master: &dyn MasterPty) -> String {
+    format!("{:?}", master.get_termios().unwrap())
 }
 
 fn size(cols: u16, rows: u16) -> PtySize {
@@ -52,6 +58,7 @@ impl Term {
         let pair = native_pty_system().openpty(size(cols, rows)).unwrap();
         let mut from = pair.master.try_clone_reader().unwrap();
         let writer = pair.master.take_writer().unwrap();
+        let before = modes(&*pair.master);
         let child = pair.slave.spawn_command(command).unwrap();
         let shared = Shared { parser: Parser::new(rows, cols, 0), stop: false };
         let shared = Arc::new((Mutex::new(shared), Condvar::new()));
@@ -68,7 +75,7 @@ impl Term {
                 }
             }
         });
-        Self { shared, master: pair.master, writer: Some(writer), reader: Some(reader), child }
+        Self { shared, master: pair.master, writer: Some(writer), reader: Some(reader), child, before }
     }
 
     /// The program under test on 80x24, with its first table on the screen.
@@ -130,7 +137,7 @@ impl Term {
 
     /// The modes of the terminal, as text.
     pub fn modes(&self) -> String {
-        format!("{:?}", self.master.get_termios().unwrap())
+        modes(&*self.master)
     }
 
     /// Fails unless the terminal is as a shell expects it.

@@ -112,16 +112,14 @@ fn a_storm_of_sizes_ends_in_a_whole_screen() {
 
 #[test]
 fn quitting_leaves_the_terminal_as_it_was() {
-    let mut term = Term::start(shell("read go; $0; echo rc=$?"), 80, 24);
-    let before = term.modes();
-    term.send("\n");
+    let mut term = Term::start(shell("$0; echo rc=$?"), 80, 24);
     term.until("the first paint", |s| s.contents().contains("REMOTE IP"));
     term.is_taken();
-    assert_ne!(term.modes(), before, "the terminal is raw while the program runs");
+    assert_ne!(term.modes(), term.before, "the terminal is raw while the program runs");
     term.send("q");
     term.until("the shell", |s| s.contents().contains("rc=0"));
     term.is_given_back();
-    assert_eq!(term.modes(), before);
+    assert_eq!(term.modes(), term.before);
     term.ended();
 }
 
@@ -141,7 +139,6 @@ fn signals_that_end_a_program_leave_the_terminal_as_it_was() {
 fn stopping_and_continuing_gives_the_terminal_back_and_takes_it_again() {
     let line = "set -m; $0; echo stopped; read go; fg; echo stopped again; read go; fg; echo ended";
     let mut term = Term::start(shell(line), 80, 24);
-    let before = term.modes();
     // Two ways to stop: the key, and the signal from outside.
     for (round, said) in ["stopped", "stopped again"].into_iter().enumerate() {
         term.until("the screen", |s| s.alternate_screen() && s.contents().contains("REMOTE IP"));
@@ -153,14 +150,14 @@ fn stopping_and_continuing_gives_the_terminal_back_and_takes_it_again() {
         }
         term.until("the shell", |s| !s.alternate_screen() && s.contents().contains(said));
         term.is_given_back();
-        assert_eq!(term.modes(), before);
+        assert_eq!(term.modes(), term.before);
         term.send("go\n");
     }
     term.until("the screen again", |s| s.alternate_screen() && s.contents().contains("REMOTE IP"));
     term.send("q");
     term.until("the shell", |s| s.contents().contains("ended"));
     term.is_given_back();
-    assert_eq!(term.modes(), before);
+    assert_eq!(term.modes(), term.before);
     term.ended();
 }
 
@@ -231,9 +228,8 @@ fn a_panic_leaves_the_terminal_as_it_was() {
     let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
     command.args(["--exact", "panics_in_the_terminal", "--ignored", "--nocapture"]);
     let mut term = Term::start(command, 80, 24);
-    let before = term.modes();
     term.ended();
     term.until("the message of the panic", |s| s.contents().contains("on purpose"));
     term.is_given_back();
-    assert_eq!(term.modes(), before);
+    assert_eq!(term.modes(), term.before);
 }
