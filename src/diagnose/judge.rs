@@ -11,7 +11,7 @@ use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Val
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::{Snapshot, World};
-use crate::model::{Host, Owners, SocketDetail, SocketRow};
+use crate::model::{Host, SocketDetail, SocketRow};
 
 /// How long a finding that cleared stays visible.
 pub const LINGERS: Duration = Duration::from_secs(60);
@@ -88,10 +88,10 @@ impl Judge {
         &mut self,
         host: &Host,
         snapshot: &Snapshot,
-        owners: Option<&Owners>,
         ask: &mut dyn FnMut(&SocketRow) -> Option<SocketDetail>,
     ) -> Judgement {
         let survey = &Survey::of(snapshot);
+        let owners = snapshot.owners.as_deref();
         let rows = &snapshot.sample.table.rows;
         let (details, held) = (&self.details, &self.held);
         let wanted = wants(&mut self.rules, &Context { host, snapshot, survey, owners, details, held });

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::details::Details;
-use super::finding::Severity;
+use super::finding::{Draft, Severity};
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::Analyzer;
 use crate::model::{
-    CounterTable, Facts, Host, Origin, Owners, Reading, SocketDetail, SocketRow, Sysctls, TcpInfo, sysctl,
+    CounterTable, Facts, Host, ListenerDrops, Origin, Owners, Process, Reading, SocketDetail, SocketRow,
+    Sysctls, TableSource, TcpInfo, sysctl,
 };
 use crate::testkit;
 
@@ -24,6 +25,10 @@ pub struct Bench {
     pub owners: Option<Owners>,
     /// Answers to exact questions, by cookie; given to the rule for the rows that it wants.
     pub details: Vec<(u64, SocketDetail)>,
+    /// Where the rows come from.
+    pub source: TableSource,
+    /// Drops of listeners since they were made, by cookie, ascending.
+    pub drops: Vec<ListenerDrops>,
     /// Time between looks.
     pub step: Duration,
     counters: Vec<(Box<str>, u64)>,
@@ -43,6 +48,8 @@ impl Bench {
             host: testkit::host(),
             owners: None,
             details: Vec::new(),
+            source: TableSource::SockDiag,
+            drops: Vec::new(),
             step: Duration::from_secs(1),
             counters: Vec::new(),
             sysctls: Vec::new(),
@@ -79,6 +86,8 @@ impl Bench {
     fn next(&mut self) -> std::sync::Arc<crate::analysis::Snapshot> {
         self.now += self.step;
         let mut sample = testkit::sample(self.rows.clone());
+        sample.completeness.source = self.source;
+        sample.listener_drops.clone_from(&self.drops);
         sample.taken.mono = self.now;
         sample.taken.wall = self.now;
         self.facts.counters = Reading::Known(CounterTable::from_pairs(self.counters.clone()));
@@ -136,10 +145,42 @@ pub fn detail(row: SocketRow, fields: &[(&str, u64)]) -> SocketDetail {
 ///
 /// # Panics
 /// When the rule could not judge.
-pub fn fired(verdict: &Verdict) -> Vec<super::finding::Draft> {
+pub fn fired(verdict: &Verdict) -> Vec<Draft> {
     match verdict {
         Verdict::Fires(drafts) => drafts.clone(),
         Verdict::Quiet | Verdict::AskAgain(_) => Vec::new(),
         Verdict::NotExamined(why) => panic!("not examined: {why}"),
     }
+}
+
+/// What a rule found.
+pub fn drafts(verdict: Verdict) -> Vec<Draft> {
+    match verdict {
+        Verdict::Fires(drafts) => drafts,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A process with this limit of descriptors.
+pub fn process(pid: u32, comm: &str, limit: u64) -> Process {
+    Process {
+        pid,
+        start_time: 1,
+        comm: comm.into(),
+        uid: 0,
+        ppid: 1,
+        state: 'S',
+        cgroup: Reading::Absent,
+        netns: Reading::Absent,
+        fds: Reading::Known(10),
+        fd_limit: Reading::Known(limit),
+        sockets: Reading::Absent,
+        unlisted: Reading::Absent,
+    }
+}
+
+/// A process that holds all of these sockets.
+pub fn owners(pid: u32, comm: &str, limit: u64, rows: &[SocketRow]) -> Owners {
+    let inodes: Vec<u32> = rows.iter().map(|r| r.inode).filter(|i| *i != 0).collect();
+    Owners::new(vec![process(pid, comm, limit)], inodes.into_iter().map(|i| (i, pid, 3)))
 }

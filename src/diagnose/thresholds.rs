@@ -57,6 +57,14 @@ pub fn ascending(levels: &[(&str, f64)]) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses a number that is not above 0.
+///
+/// # Errors
+/// It is not.
+pub fn positive(name: &str, value: f64) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(format!("{name} ({value}) is not above 0")) }
+}
+
 impl Thresholds {
     /// The defaults.
     ///

@@ -93,7 +93,7 @@ impl<S: Source> Looker<S> {
         let judge = self.spaces.iter_mut().find(|s| s.inode == inode)?.judge.as_mut()?;
         let source = &mut self.source;
         let mut ask = |row: &SocketRow| source.detail(row, snapshot.sample.table.origin(row));
-        Some(judge.look(&self.host, snapshot, None, &mut ask))
+        Some(judge.look(&self.host, snapshot, &mut ask))
     }
 
     /// Everything that is known about one socket now.

@@ -1,0 +1,251 @@
+//! What the rules of the socket tables have in common: whom rows belong to, how they grow, how evidence is written.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::diagnose::details::DetailEntry;
+use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
+use crate::diagnose::rule::Context;
+use crate::model::{ForeignText, Ip, Process, SocketRow, TableSource};
+
+/// How many names stand in a list before it is cut.
+const NAMES: usize = 3;
+
+impl<'a> Context<'a> {
+    /// A row of the table.
+    pub(super) fn row(&self, at: u32) -> Option<&'a SocketRow> {
+        self.snapshot.sample.table.rows.get(at as usize)
+    }
+
+    /// The rows of these places, with their places.
+    pub(super) fn rows(&self, places: &'a [u32]) -> impl Iterator<Item = (u32, &'a SocketRow)> + use<'a> {
+        let table = &self.snapshot.sample.table.rows;
+        places.iter().filter_map(|at| Some((*at, table.get(*at as usize)?)))
+    }
+
+    /// How long a row has been seen in its state.
+    pub(super) fn seen_for(&self, at: u32) -> Duration {
+        let track = self.snapshot.track.get(at as usize);
+        track.map_or(Duration::ZERO, |t| self.snapshot.age(*t).seen)
+    }
+
+    /// What exact questions told about a row.
+    pub(super) fn detail(&self, row: &SocketRow) -> Option<&'a DetailEntry> {
+        self.details.get(row.cookie())
+    }
+
+    /// Why sockets cannot be told apart from look to look, if they cannot.
+    pub(super) fn no_identity(&self) -> Option<String> {
+        (self.snapshot.sample.completeness.source == TableSource::Procfs)
+            .then(|| "/proc/net/tcp does not tell one connection from the next; sock_diag does".into())
+    }
+
+    /// The first process that holds a row's socket.
+    pub(super) fn process(&self, row: &SocketRow) -> Option<&'a Process> {
+        let owners = self.owners?;
+        owners.holders(row.inode).first().and_then(|h| owners.process(*h))
+    }
+
+    /// Whom a row belongs to: its process, else its listener, else its peer.
+    pub(super) fn holder(&self, row: &SocketRow) -> Subject {
+        if let Some(p) = self.process(row) {
+            return Subject::Process { pid: p.pid, comm: p.comm.clone() };
+        }
+        self.listener_subject(row).unwrap_or(Subject::Peer { addr: row.peer, prefix: None })
+    }
+
+    /// The listener through which a row came in.
+    pub(super) fn listener_subject(&self, row: &SocketRow) -> Option<Subject> {
+        let at = self.survey.listener_of(self.snapshot, row)?;
+        let l = self.snapshot.listeners.get(at as usize)?;
+        Some(Subject::Listener { local: l.local, cookie: l.cookie })
+    }
+
+    /// The part of the process's descriptor limit that `count` descriptors are, if the subject is a process with one.
+    pub(super) fn fd_limit(&self, subject: &Subject) -> Option<u64> {
+        let Subject::Process { pid, .. } = subject else { return None };
+        self.owners?.by_pid(*pid)?.fd_limit.known().copied()
+    }
+
+    /// The delta of a counter since the previous look.
+    pub(super) fn moved(&self, name: &str) -> Option<u64> {
+        self.snapshot.rates.iter().find(|r| &*r.name == name).map(|r| r.delta)
+    }
+
+    /// The names of the processes that hold these rows, most rows first; `None` if none is known.
+    pub(super) fn processes(&self, places: &[u32]) -> Option<Evidence> {
+        let mut counts: FxHashMap<u32, (u32, &Process)> = FxHashMap::default();
+        for at in places.iter().take(Draft::PROOF) {
+            if let Some(p) = self.row(*at).and_then(|row| self.process(row)) {
+                counts.entry(p.pid).or_insert((0, p)).0 += 1;
+            }
+        }
+        let mut all: Vec<_> = counts.into_values().collect();
+        all.sort_by_key(|(n, p)| (std::cmp::Reverse(*n), p.pid));
+        let names = all.iter().map(|(_, p)| format!("{}[{}]", p.comm.raw(), p.pid));
+        listed(names, all.len())
+            .map(|text| Evidence::new("processes", Value::Text(text), Source::File("/proc/PID/fd".into())))
+    }
+
+    /// The peers of these rows, most rows first, and how many there are.
+    pub(super) fn peers(&self, places: &[u32]) -> [Evidence; 2] {
+        let mut counts: FxHashMap<Ip, u32> = FxHashMap::default();
+        for at in places {
+            if let Some(row) = self.row(*at) {
+                *counts.entry(row.peer).or_default() += 1;
+            }
+        }
+        let mut all: Vec<_> = counts.into_iter().collect();
+        all.sort_by_key(|(ip, n)| (std::cmp::Reverse(*n), *ip));
+        let names = all.iter().map(|(ip, n)| format!("{ip} ({n})"));
+        let text = listed(names, all.len()).map_or(Value::Unknown, Value::Text);
+        [
+            Evidence::new("peers", Value::Count(all.len() as u64), Source::SockDiag),
+            Evidence::new("top_peers", text, Source::SockDiag),
+        ]
+    }
+
+    /// Cookies of these rows, as proof.
+    pub(super) fn proof(&self, places: &[u32]) -> Vec<u64> {
+        places.iter().filter_map(|at| Some(self.row(*at)?.cookie())).take(Draft::PROOF).collect()
+    }
+}
+
+fn listed(names: impl Iterator<Item = String>, count: usize) -> Option<ForeignText> {
+    let mut text = names.take(NAMES).collect::<Vec<_>>().join(", ");
+    if text.is_empty() {
+        return None;
+    }
+    if count > NAMES {
+        let _ = write!(text, " and {} more", count - NAMES);
+    }
+    Some(ForeignText::from(&*text))
+}
+
+/// Rows by what they have in common, most rows first.
+pub(super) fn grouped<K: std::hash::Hash + Eq + Ord + Clone>(
+    rows: impl Iterator<Item = (K, u32)>,
+) -> Vec<(K, Vec<u32>)> {
+    let mut groups: FxHashMap<K, Vec<u32>> = FxHashMap::default();
+    for (key, at) in rows {
+        groups.entry(key).or_default().push(at);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
+    groups
+}
+
+/// A number of sockets of the table.
+pub(super) fn sockets(name: &'static str, n: usize) -> Evidence {
+    Evidence::new(name, Value::Count(n as u64), Source::SockDiag)
+}
+
+/// A time that this program saw.
+pub(super) fn observed(name: &'static str, t: Duration) -> Evidence {
+    Evidence::new(name, Value::Time(t), Source::Observed)
+}
+
+/// A time or number from `tcp_info`.
+pub(super) fn told(name: &'static str, value: Value) -> Evidence {
+    Evidence::new(name, value, Source::TcpInfo)
+}
+
+/// A sysctl's value, if it is known here.
+pub(super) fn setting(context: &Context<'_>, name: &'static str, sysctl: &'static str) -> Option<Evidence> {
+    let value = context.snapshot.sample.facts.sysctls.number(sysctl)?;
+    Some(Evidence::new(name, Value::Number(value), Source::Sysctl(sysctl.into())))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of sockets")]
+pub(super) const fn float(n: usize) -> f64 {
+    n as f64
+}
+
+/// Counts of one subject over the last looks: more in each of three successive looks is growth.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Growth {
+    counts: VecDeque<(Duration, usize)>,
+    /// Cookies of each look that is remembered, the oldest first.
+    cookies: VecDeque<Vec<u64>>,
+}
+
+impl Growth {
+    /// Three steps need four looks.
+    const LOOKS: usize = 4;
+
+    /// Takes a look.
+    pub fn push(&mut self, at: Duration, mut cookies: Vec<u64>) {
+        if self.counts.len() == Self::LOOKS {
+            self.counts.pop_front();
+            self.cookies.pop_front();
+        }
+        self.counts.push_back((at, cookies.len()));
+        cookies.sort_unstable();
+        self.cookies.push_back(cookies);
+    }
+
+    /// Whether there were more at each look, and the growth per minute.
+    pub fn per_minute(&self) -> Option<f64> {
+        let grows = self.counts.len() == Self::LOOKS
+            && self.counts.iter().zip(self.counts.iter().skip(1)).all(|(a, b)| a.1 < b.1);
+        let ((t0, n0), (t1, n1)) = (self.counts.front()?, self.counts.back()?);
+        let span = t1.saturating_sub(*t0).as_secs_f64();
+        (grows && span > 0.0).then(|| (float(*n1) - float(*n0)) * 60.0 / span)
+    }
+
+    /// How many the oldest look that is remembered saw, and the part of them that is still there.
+    pub fn kept(&self) -> (usize, f64) {
+        let (Some(first), Some(last)) = (self.cookies.front(), self.cookies.back()) else { return (0, 0.0) };
+        let last: FxHashSet<u64> = last.iter().copied().collect();
+        let still = first.iter().filter(|c| last.contains(c)).count();
+        (first.len(), if first.is_empty() { 0.0 } else { float(still) / float(first.len()) })
+    }
+}
+
+/// [`Growth`] of every subject of a rule. A subject that is not there at a look is forgotten.
+#[derive(Default, Debug)]
+pub(super) struct Grows(FxHashMap<Subject, Growth>);
+
+impl Grows {
+    /// Takes the groups of a look.
+    pub fn renew(&mut self, context: &Context<'_>, groups: &[(Subject, Vec<u32>)]) {
+        let mut old = std::mem::take(&mut self.0);
+        for (subject, rows) in groups {
+            let mut growth = old.remove(subject).unwrap_or_default();
+            let cookies = context.rows(rows).map(|(_, r)| r.cookie()).collect();
+            growth.push(context.snapshot.observed, cookies);
+            self.0.insert(subject.clone(), growth);
+        }
+    }
+
+    /// The growth of a subject.
+    pub fn of(&self, subject: &Subject) -> Option<&Growth> {
+        self.0.get(subject)
+    }
+}
+
+/// The thresholds of a rule: fields, and whether they make sense together.
+macro_rules! numbers {
+    ($($field:ident: $kind:ty),+ $(,)?; $n:ident => $check:expr) => {
+        #[derive(serde::Deserialize, Clone, Copy, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Numbers {
+            $($field: $kind),+
+        }
+
+        impl crate::diagnose::thresholds::Section for Numbers {
+            fn check(&self) -> Result<(), String> {
+                $(crate::diagnose::thresholds::positive(stringify!($field), self.$field.into())?;)+
+                let $n = self;
+                $check
+            }
+        }
+    };
+    ($($field:ident: $kind:ty),+ $(,)?) => {
+        numbers! { $($field: $kind),+; _n => Ok(()) }
+    };
+}
+pub(super) use numbers;

@@ -1,0 +1,176 @@
+//! `TIME_WAIT`: harmless on servers, a shortage of ports on clients, a limit of buckets for all.
+
+use super::common::{numbers, sockets};
+use super::ephemeral_ports;
+use crate::analysis::LimitId;
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
+use crate::model::TcpState;
+
+/// The rule's id.
+pub const ID: &str = "time-wait-pileup";
+
+const BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
+
+numbers! { ports_ratio: f64, buckets_ratio: f64, server: u32 }
+
+/// Connections that this machine closed first and that hold their pair of addresses for 60 s (`TCP_TIMEWAIT_LEN`).
+pub struct TimeWaitPileup {
+    numbers: Numbers,
+}
+
+impl TimeWaitPileup {
+    /// The rule with its thresholds.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        Ok(Self { numbers: thresholds.section(ID)? })
+    }
+
+    /// Destinations to which `TIME_WAIT` holds a large part of the ports.
+    fn clients(&self, context: &Context<'_>) -> Vec<Draft> {
+        let ports = &context.snapshot.ports;
+        let levels = Levels { warning: Some(self.numbers.ports_ratio), ..Levels::default() };
+        let of = |d: &crate::analysis::Destination| {
+            let subject = ephemeral_ports::subject(d);
+            let waiting = d.time_wait.saturating_sub(d.reusable);
+            let ratio = f64::from(waiting) / f64::from(ports.usable.max(1));
+            let severity = levels.grade(ratio, context.held.severity(ID, &subject))?;
+            let evidence = vec![
+                sockets("time_wait", d.time_wait as usize),
+                Evidence::new("ratio", Value::Ratio(ratio), Source::SockDiag),
+                Evidence::new("usable", Value::Count(ports.usable.into()), Source::SockDiag),
+                sockets("reusable", d.reusable as usize),
+            ];
+            Some(Draft { variant: Some("client"), ..Draft::new(severity, subject, evidence) })
+        };
+        ports.destinations.iter().filter_map(of).collect()
+    }
+
+    /// All of them against the limit.
+    fn buckets(&self, context: &Context<'_>) -> Option<Draft> {
+        let s = context.snapshot;
+        let limit = s.limits.iter().find(|l| l.id == LimitId::TimeWaitBuckets)?;
+        let levels = Levels { warning: Some(self.numbers.buckets_ratio), ..Levels::default() };
+        let severity = levels.grade(limit.ratio(), context.held.severity(ID, &Subject::Host))?;
+        let evidence = vec![
+            sockets("time_wait", usize::try_from(limit.used).unwrap_or(usize::MAX)),
+            Evidence::new("max", Value::Count(limit.max), Source::Sysctl(BUCKETS.into())),
+            Evidence::new("ratio", Value::Ratio(limit.ratio()), Source::SockDiag),
+        ];
+        Some(Draft { variant: Some("buckets"), ..Draft::new(severity, Subject::Host, evidence) })
+    }
+
+    /// Listeners with many: said because people ask, not because anything is wrong.
+    fn servers(&self, context: &Context<'_>) -> Vec<Draft> {
+        let levels = Levels { info: Some(self.numbers.server.into()), ..Levels::default() };
+        let of = |l: &crate::analysis::ListenerAgg| {
+            let subject = Subject::Listener { local: l.local, cookie: l.cookie };
+            let waiting = l.counts[TcpState::TimeWait];
+            let severity = levels.grade(waiting.into(), context.held.severity(ID, &subject))?;
+            let evidence = vec![sockets("time_wait", waiting as usize)];
+            Some(Draft { variant: Some("server"), ..Draft::new(severity, subject, evidence) })
+        };
+        context.snapshot.listeners.iter().filter_map(of).collect()
+    }
+}
+
+impl Rule for TimeWaitPileup {
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        let mut drafts = self.clients(context);
+        drafts.extend(self.buckets(context));
+        drafts.extend(self.servers(context));
+        let s = context.snapshot;
+        if drafts.is_empty()
+            && let Some(missing) = s.limits_missing.iter().find(|m| m.id == LimitId::TimeWaitBuckets)
+        {
+            return Verdict::NotExamined(missing.why.to_string());
+        }
+        if drafts.is_empty() && s.ports.range.is_none() {
+            return Verdict::NotExamined("net.ipv4.ip_local_port_range could not be read".into());
+        }
+        debug_assert!(drafts.iter().all(|d| d.severity < Severity::Critical));
+        Verdict::of(drafts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::testing::{Bench, drafts};
+    use crate::model::SocketRow;
+    use crate::testkit::socket;
+
+    fn rule() -> TimeWaitPileup {
+        TimeWaitPileup::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    fn waiting(count: u16, local: &str, peer: &str) -> Vec<SocketRow> {
+        let row = |n: u16| {
+            let mut r = socket(TcpState::TimeWait, local, peer);
+            if r.local_port == 0 {
+                r.local_port = 40_000 + n;
+            } else {
+                r.peer_port = 1000 + n;
+            }
+            r.set_cookie(u32::from(n) + 1, 0);
+            r
+        };
+        (0..count).map(row).collect()
+    }
+
+    fn bench(rows: Vec<SocketRow>) -> Bench {
+        let mut b = Bench::new();
+        b.set_sysctl("net.ipv4.ip_local_port_range", "40000 40099");
+        b.set_sysctl(BUCKETS, "1000");
+        b.rows = rows;
+        b
+    }
+
+    #[test]
+    fn on_a_client_half_of_the_ports_is_a_warning() {
+        let quiet = bench(waiting(49, "10.0.0.5:0", "10.0.4.2:80")).judge(&mut rule());
+        assert_eq!(quiet, Verdict::Quiet);
+        let found = drafts(bench(waiting(50, "10.0.0.5:0", "10.0.4.2:80")).judge(&mut rule()));
+        assert_eq!((found[0].severity, found[0].variant), (Severity::Warning, Some("client")));
+        assert!(matches!(found[0].subject, Subject::Destination { .. }));
+    }
+
+    #[test]
+    fn what_may_be_reused_is_free() {
+        let mut b = bench(waiting(90, "10.0.0.5:0", "10.0.4.2:80"));
+        b.set_sysctl("net.ipv4.tcp_tw_reuse", "1");
+        b.rows.iter_mut().for_each(|r| r.expires_ms = 50_000);
+        assert_eq!(b.judge(&mut rule()), Verdict::Quiet);
+    }
+
+    #[test]
+    fn on_a_server_thousands_are_information_at_most() {
+        let mut rows = waiting(10_000, "10.0.0.5:80", "10.0.4.2:0");
+        rows.push(socket(TcpState::Listen, "0.0.0.0:80", ""));
+        let mut b = bench(rows.clone());
+        b.set_sysctl(BUCKETS, "131072");
+        let found = drafts(b.judge(&mut rule()));
+        assert_eq!((found.len(), found[0].severity, found[0].variant), (1, Severity::Info, Some("server")));
+        rows.drain(..1);
+        let mut b = bench(rows);
+        b.set_sysctl(BUCKETS, "131072");
+        assert_eq!(b.judge(&mut rule()), Verdict::Quiet);
+    }
+
+    #[test]
+    fn near_the_limit_of_buckets_it_is_a_warning() {
+        let mut rows = waiting(800, "10.0.0.5:80", "10.0.4.2:0");
+        rows.push(socket(TcpState::Listen, "0.0.0.0:80", ""));
+        let found = drafts(bench(rows.clone()).judge(&mut rule()));
+        assert_eq!((&found[0].subject, found[0].variant), (&Subject::Host, Some("buckets")));
+        rows.drain(..1);
+        assert_eq!(bench(rows).judge(&mut rule()), Verdict::Quiet);
+    }
+
+    #[test]
+    fn without_the_limit_it_says_so() {
+        let mut b = bench(Vec::new());
+        b.unset_sysctl(BUCKETS);
+        assert!(matches!(b.judge(&mut rule()), Verdict::NotExamined(_)));
+    }
+}
