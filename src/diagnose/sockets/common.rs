@@ -148,11 +148,6 @@ pub(super) fn observed(name: &'static str, t: Duration) -> Evidence {
     Evidence::new(name, Value::Time(t), Source::Observed)
 }
 
-/// A time or number from `tcp_info`.
-pub(super) fn told(name: &'static str, value: Value) -> Evidence {
-    Evidence::new(name, value, Source::TcpInfo)
-}
-
 /// A sysctl's value, if it is known here.
 pub(super) fn setting(context: &Context<'_>, name: &'static str, sysctl: &'static str) -> Option<Evidence> {
     let value = context.snapshot.sample.facts.sysctls.number(sysctl)?;

@@ -1,9 +1,13 @@
 //! Rules about the socket tables.
 
+mod accept_queue;
+mod acceptor;
 mod close_wait;
 mod common;
 mod ephemeral_ports;
 mod orphans;
+mod syn_recv;
+mod syn_sent;
 mod time_wait;
 
 use super::rule::{Family, Proven, RuleSpec};
@@ -26,4 +30,8 @@ pub const RULES: &[RuleSpec] = &[
     rule!(time_wait::TimeWaitPileup, Proven::Lab("ports-exhausted")),
     rule!(ephemeral_ports::EphemeralPorts, Proven::Lab("ports-exhausted")),
     rule!(orphans::OrphanLimit, Proven::Sample("tcp_max_orphans is a limit of the whole host")),
+    rule!(syn_recv::SynRecvPileup, Proven::Lab("syn-flood-cookies")),
+    rule!(accept_queue::AcceptQueueFull, Proven::Lab("accept-queue-hang")),
+    rule!(syn_sent::SynSentPileup, Proven::Lab("blackhole")),
+    rule!(acceptor::WithoutAcceptor, Proven::Lab("close-wait-unaccepted")),
 ];

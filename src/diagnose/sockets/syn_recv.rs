@@ -1,0 +1,209 @@
+//! Half-open connections at listeners.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::accept_queue::subject;
+use super::common::{float, grouped, numbers, sockets};
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
+use crate::model::Reading;
+
+/// The rule's id.
+pub const ID: &str = "syn-recv-pileup";
+
+const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
+
+/// Cookies sent, and what the kernel does when a request queue is full (`tcp_syn_flood_action` in `net/ipv4/tcp_input.c`).
+const SENT: &str = "TcpExt.SyncookiesSent";
+const COUNTERS: [(&str, &str); 3] = [
+    ("cookies_sent", SENT),
+    ("cookies_full", "TcpExt.TCPReqQFullDoCookies"),
+    ("dropped", "TcpExt.TCPReqQFullDrop"),
+];
+
+numbers! { warning_ratio: f64, flood_peers: u32 }
+
+/// A listener's queue of requests fills up. With syncookies the kernel keeps no more requests than the backlog, so the
+/// counters tell what the table cannot.
+pub struct SynRecvPileup {
+    numbers: Numbers,
+    /// Listeners whose queue was that full at the previous look, by cookie.
+    full: FxHashSet<u64>,
+}
+
+impl SynRecvPileup {
+    /// The rule with its thresholds.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        Ok(Self { numbers: thresholds.section(ID)?, full: FxHashSet::default() })
+    }
+
+    /// Counters that say that a request queue overflows.
+    fn moving(context: &Context<'_>) -> Vec<Evidence> {
+        // With 2 every SYN gets a cookie, full or not.
+        let always = context.snapshot.sample.facts.sysctls.number(SYNCOOKIES) == Some(2);
+        COUNTERS
+            .iter()
+            .filter(|(_, counter)| !(always && *counter == SENT))
+            .filter_map(|(name, counter)| {
+                let n = context.moved(counter)?;
+                Some(Evidence::new(name, Value::Count(n), Source::Counter((*counter).into())))
+            })
+            .collect()
+    }
+
+    fn draft(&self, context: &Context<'_>, about: Subject, rows: &[u32], backlog: Option<u32>) -> Draft {
+        let peers = context.peers(rows);
+        let many = matches!(peers[0].value, Value::Count(n) if n >= u64::from(self.numbers.flood_peers));
+        let mut evidence = vec![sockets("syn_recv", rows.len())];
+        evidence.extend(backlog.map(|b| sockets("backlog", b as usize)));
+        evidence.extend(peers);
+        Draft {
+            variant: (!rows.is_empty()).then_some(if many { "many" } else { "few" }),
+            proof: context.proof(rows),
+            ..Draft::new(Severity::Warning, about, evidence)
+        }
+    }
+}
+
+impl Rule for SynRecvPileup {
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        let s = context.snapshot;
+        // A request without a repeated SYN-ACK is either young or held back by TCP_DEFER_ACCEPT, which repeats nothing.
+        let repeated = context.rows(&context.survey.syn_recv.rows).filter(|(_, row)| row.retrans > 0);
+        let of = |(at, row)| Some((context.survey.listener_of(s, row)?, at));
+        let mut groups = grouped(repeated.filter_map(of));
+        let mut backlogs: FxHashMap<u32, u32> = FxHashMap::default();
+        for (l, at) in s.listeners.iter().zip(0u32..) {
+            *backlogs.entry(l.shares_with.unwrap_or(at)).or_default() += l.backlog;
+        }
+        let moving = Self::moving(context);
+        let levels = Levels { warning: Some(self.numbers.warning_ratio), ..Levels::default() };
+        let mut full = FxHashSet::default();
+        let mut drafts = Vec::new();
+        groups.retain(|(at, rows)| {
+            let Some(l) = s.listeners.get(*at as usize) else { return false };
+            let backlog = backlogs.get(at).copied().unwrap_or(l.backlog);
+            let ratio = float(rows.len()) / float(backlog.max(1) as usize);
+            levels.grade(ratio, context.held.severity(ID, &subject(l))).is_some() && full.insert(l.cookie)
+        });
+        for (at, rows) in &groups {
+            let Some(l) = s.listeners.get(*at as usize) else { continue };
+            if self.full.contains(&l.cookie) || !moving.is_empty() {
+                drafts.push(self.draft(context, subject(l), rows, backlogs.get(at).copied()));
+            }
+        }
+        if !moving.is_empty() && drafts.is_empty() {
+            // Whose queue it was is not told; the requests that are there belong to the likely one.
+            drafts.push(self.draft(context, Subject::Host, &context.survey.syn_recv.rows, None));
+        }
+        for d in &mut drafts {
+            d.evidence.extend(moving.clone());
+        }
+        self.full = full;
+        if drafts.is_empty() && !groups.is_empty() {
+            return Verdict::AskAgain("whether a queue of half-open connections stays half full");
+        }
+        match &s.sample.facts.counters {
+            Reading::Unreadable(why) if drafts.is_empty() => Verdict::NotExamined(why.clone()),
+            Reading::Absent if drafts.is_empty() => {
+                Verdict::NotExamined("there is no /proc/net/netstat with the counters of syncookies".into())
+            }
+            _ if drafts.is_empty() && s.counters_reset => {
+                Verdict::NotExamined("counters went backwards".into())
+            }
+            _ => Verdict::of(drafts),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::testing::{Bench, drafts};
+    use crate::model::{Ip, TcpState};
+    use crate::testkit::socket;
+
+    fn rule() -> SynRecvPileup {
+        SynRecvPileup::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    /// Requests with so many repeats, from as many peers as `peers` or fewer, at a listener with a backlog of 100.
+    fn bench(count: u8, repeats: u8, peers: u8) -> Bench {
+        let mut b = Bench::new();
+        let mut l = socket(TcpState::Listen, "0.0.0.0:80", "");
+        l.send_q = 100;
+        l.set_cookie(1, 0);
+        b.rows.push(l);
+        for n in 0..count {
+            let mut r = socket(TcpState::SynRecv, "10.0.0.1:80", "10.0.9.9:999");
+            r.peer = Ip::from_v4_octets([10, 9, 9, n % peers]);
+            r.retrans = repeats;
+            r.set_cookie(100 + u32::from(n), 0);
+            b.rows.push(r);
+        }
+        for (_, counter) in COUNTERS {
+            b.set_counter(counter, 5);
+        }
+        b
+    }
+
+    #[test]
+    fn half_of_the_backlog_at_two_looks_is_a_warning() {
+        let mut b = bench(50, 1, 50);
+        let mut r = rule();
+        assert!(matches!(b.judge(&mut r), Verdict::AskAgain(_)));
+        let found = drafts(b.judge(&mut r));
+        assert_eq!((found[0].severity, found[0].variant), (Severity::Warning, Some("many")));
+        assert!(matches!(found[0].subject, Subject::Listener { cookie: 1, .. }));
+        let mut b = bench(49, 1, 50);
+        let mut r = rule();
+        assert_eq!([b.judge(&mut r), b.judge(&mut r)], [Verdict::Quiet, Verdict::Quiet]);
+    }
+
+    #[test]
+    fn few_sources_are_told_from_many() {
+        let mut b = bench(60, 2, 2);
+        let mut r = rule();
+        b.judge(&mut r);
+        assert_eq!(drafts(b.judge(&mut r))[0].variant, Some("few"));
+    }
+
+    #[test]
+    fn requests_held_back_by_defer_accept_repeat_nothing_and_are_no_fault() {
+        let mut b = bench(100, 0, 100);
+        let mut r = rule();
+        assert_eq!([b.judge(&mut r), b.judge(&mut r)], [Verdict::Quiet, Verdict::Quiet]);
+    }
+
+    #[test]
+    fn moving_counters_prove_a_flood_that_the_table_cannot_show() {
+        for (_, counter) in COUNTERS {
+            let mut b = bench(0, 0, 1);
+            let mut r = rule();
+            assert_eq!(b.judge(&mut r), Verdict::Quiet, "what happened before is history");
+            b.set_counter(counter, 6);
+            let found = drafts(b.judge(&mut r));
+            assert_eq!(found[0].subject, Subject::Host, "{counter}");
+        }
+    }
+
+    #[test]
+    fn with_cookies_for_every_syn_their_number_says_nothing() {
+        let mut b = bench(0, 0, 1);
+        b.set_sysctl(SYNCOOKIES, "2");
+        let mut r = rule();
+        b.judge(&mut r);
+        b.set_counter(SENT, 999);
+        assert_eq!(b.judge(&mut r), Verdict::Quiet);
+    }
+
+    #[test]
+    fn counters_that_are_missing_or_went_back_are_not_examined() {
+        let mut b = bench(0, 0, 1);
+        let mut r = rule();
+        b.judge(&mut r);
+        b.set_counter(SENT, 1);
+        assert!(matches!(b.judge(&mut r), Verdict::NotExamined(_)));
+    }
+}
