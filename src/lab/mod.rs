@@ -145,6 +145,10 @@ impl Lab {
         self.far.add_address(self.far_link, addr, 32)
     }
 
+    fn set_near_mtu(&mut self, mtu: u32) -> Result<()> {
+        self.near.rtnl().set_mtu("cable", mtu).doing("setting an MTU")
+    }
+
     /// From now on nothing that the near host sends to `far_addr` arrives, and nobody is told. What `far_addr`
     /// sends still comes.
     ///

@@ -61,6 +61,16 @@ impl Rtnl {
         self.ask(RouteNetlinkMessage::SetLink(link), 0)
     }
 
+    /// Sets the largest packet that an interface takes, bytes.
+    ///
+    /// # Errors
+    /// No such interface, a size that it refuses, or no `CAP_NET_ADMIN`.
+    pub fn set_mtu(&mut self, name: &str, mtu: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.attributes = vec![LinkAttribute::IfName(name.into()), LinkAttribute::Mtu(mtu)];
+        self.ask(RouteNetlinkMessage::SetLink(link), 0)
+    }
+
     /// The index of an interface.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod keepalive;
 mod observer;
 mod oracle;
 mod ports;
+mod scenarios;
 mod scenarios_command;
 mod ss;
 mod states;

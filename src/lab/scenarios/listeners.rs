@@ -294,8 +294,8 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
     f.cast("tiny-buffer", Part::Serve { at, backlog: 128, opts, conduct: Conduct::Ignore })?;
     f.note_service(at);
     let from = f.peer()?;
-    let mut made = 0;
-    f.habit(Side::Far, 100 * MILLI, move || {
+    let mut calls = Vec::new();
+    f.habit(Side::Far, 200 * MILLI, move || {
         let mut call = connect(Some(SocketAddr::new(from, 0)), at, &[Opt::Linger(0)])?;
         call.set_nodelay(true)?;
         call.set_nonblocking(true)?;
@@ -304,8 +304,8 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
                 break;
             }
         }
-        made += 1;
-        Ok(made < 3000)
+        calls.push(call);
+        Ok(calls.len() < 2000)
     })?;
     f.tell("tiny-buffer on port 8080 does not read; clients fill its receive buffers of 4 KiB byte by byte");
     Ok(())

@@ -168,6 +168,13 @@ impl Fault {
         self.lab.far_alias(addr)
     }
 
+    /// Makes the near host's interface take smaller frames, with the peers knowing nothing of it.
+    pub(super) fn shrink_near_mtu(&mut self, mtu: u32) -> Result<()> {
+        self.lab.set_near_mtu(mtu)?;
+        self.undo.push(Box::new(|lab| lab.set_near_mtu(1500)));
+        Ok(())
+    }
+
     pub(super) fn tell(&mut self, line: impl Into<String>) {
         self.made.push(line.into());
     }

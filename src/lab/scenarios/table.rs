@@ -211,6 +211,13 @@ pub const SCENARIOS: &[Scenario] = &[
         start: silence::rp_filter,
     },
     Scenario {
+        name: "mtu-mismatch",
+        summary: "a peer sends larger packets than this interface takes",
+        teaches: "The drop column of the interface moves; nothing of it reaches IP or TCP.",
+        rules: &["nic-drops"],
+        start: silence::mtu_mismatch,
+    },
+    Scenario {
         name: "udp-overflow",
         summary: "a UDP service does not read fast enough",
         teaches: "RcvbufErrors moves: datagrams are dropped because the receive buffer is full.",
