@@ -6,6 +6,7 @@
 mod cleanup;
 mod facts;
 mod harness;
+mod healthy;
 mod info;
 mod keepalive;
 mod observer;

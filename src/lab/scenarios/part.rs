@@ -81,10 +81,14 @@ pub enum Conduct {
     Ignore,
     /// The same, and leaves it to the kernel to say goodbye when the program dies.
     Abandon,
+    /// The same, after taking back most of its receive buffer.
+    Cramp,
     /// Reads to the end and never closes.
     ReadAndForget,
     /// Sends back what comes and closes at the end.
     Answer,
+    /// Sends back what comes first, and closes.
+    AnswerOnce,
     /// Closes at once.
     Close,
     /// Closes for writing and holds it.
@@ -176,14 +180,15 @@ impl Attendance {
         stream.set_nonblocking(true)?;
         match self.conduct {
             Conduct::Close => return Ok(()),
+            Conduct::Cramp => rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 1)?,
             Conduct::HalfClose => stream.shutdown(std::net::Shutdown::Write)?,
             _ => {}
         }
-        if !matches!(self.conduct, Conduct::Abandon | Conduct::Answer) {
+        if !matches!(self.conduct, Conduct::Abandon | Conduct::Answer | Conduct::AnswerOnce) {
             // When the program ends nothing shall be left that still wants to say goodbye.
             rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         }
-        let watched = matches!(self.conduct, Conduct::ReadAndForget | Conduct::Answer);
+        let watched = matches!(self.conduct, Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce);
         self.connections.push(Connection { stream, watched });
         Ok(())
     }
@@ -238,7 +243,8 @@ impl Attendance {
     }
 
     fn read(&mut self) {
-        let answers = self.conduct == Conduct::Answer;
+        let once = self.conduct == Conduct::AnswerOnce;
+        let answers = once || self.conduct == Conduct::Answer;
         let mut buffer = [0; 16 << 10];
         self.connections.retain_mut(|c| {
             if !c.watched {
@@ -253,6 +259,9 @@ impl Attendance {
                     Ok(n) if answers => {
                         // Whoever does not take its answer loses it.
                         let _ = buffer.get(..n).map(|b| c.stream.write(b));
+                        if once {
+                            return false;
+                        }
                     }
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return true,

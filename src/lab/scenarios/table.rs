@@ -199,7 +199,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "receive-drops",
         summary: "receive buffers are too small for what comes in",
-        teaches: "PruneCalled moves: the kernel squeezes a receive queue because its buffer is full.",
+        teaches: "TCPRcvQDrop and RcvPruned move: what arrives is thrown away because the receive buffer is full.",
         rules: &["receive-drops"],
         start: listeners::receive_drops,
     },
