@@ -298,7 +298,7 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
     f.habit(Side::Far, 200 * MILLI, move || {
         if let Some(call) = calls.last_mut() {
             // As much as the window has room for.
-            let _ = call.write(&[b'.'; 48 << 10]);
+            let _ = call.write(&vec![b'.'; 48 << 10]);
         }
         let call = connect(Some(SocketAddr::new(from, 0)), service, &[Opt::Linger(0)])?;
         call.set_nonblocking(true)?;
