@@ -175,7 +175,9 @@ fn half_closed_tunnels_that_are_still_served() {
         let from = peers(&mut lab, 3);
         let server = server(&lab, Conduct::Trickle, vec![]);
         let mut tunnels = calls(&lab, &from, 40);
-        tunnels.iter().for_each(|t| t.shutdown(Shutdown::Write).unwrap());
+        for tunnel in &tunnels {
+            tunnel.shutdown(Shutdown::Write).unwrap();
+        }
         let mut round = 0;
         let serve = move || {
             round += 1;
