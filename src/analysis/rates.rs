@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::CounterRate;
 use crate::model::{
-    ConntrackStats, CounterTable, Facts, ForeignText, InterfaceRow, Reading, Scope, SoftnetRow,
+    ConntrackStats, CounterTable, Facts, ForeignText, InterfaceRow, NeighbourTable, Reading, Scope,
+    SoftnetRow,
 };
 
 /// Counters that moved between two looks.
@@ -34,7 +35,7 @@ const GAUGES: [&str; 8] = [
 /// Compares the facts of one namespace with those `elapsed` before. What either side does not know has no rate.
 ///
 /// Beside the kernel's own names there are `softnet.…` (host, all CPUs), `dev.<interface>.…` (the interface escaped,
-/// see [`interface_counter`]) and `conntrack.…`, with the names of the fields of the model.
+/// see [`interface_counter`]), `conntrack.…`, and `arp_cache.…` and `ndisc_cache.…` (host), with the names of the fields of the model.
 #[must_use]
 pub fn rates(earlier: &Facts, now: &Facts, elapsed: Duration) -> Rates {
     let mut moved = Moved { found: Vec::new(), seconds: elapsed.as_secs_f64() };
@@ -50,6 +51,12 @@ pub fn rates(earlier: &Facts, now: &Facts, elapsed: Duration) -> Rates {
     }
     if let Some((a, b)) = known(&earlier.interfaces, &now.interfaces) {
         interfaces(a, b, &mut moved);
+    }
+    if let Some((a, b)) = known(&earlier.neighbours, &now.neighbours) {
+        neighbours("arp_cache", &a.v4, &b.v4, &mut moved);
+        if let (Some(a), Some(b)) = (&a.v6, &b.v6) {
+            neighbours("ndisc_cache", a, b, &mut moved);
+        }
     }
     let mut moved = moved.found;
     if elapsed.is_zero() {
@@ -133,6 +140,17 @@ fn conntrack(earlier: &ConntrackStats, now: &ConntrackStats, moved: &mut Moved) 
     counters.iter().all(|(_, old, new)| old <= new)
 }
 
+/// The statistics of a neighbour table of the host, which other namespaces move as well.
+fn neighbours(table: &str, earlier: &NeighbourTable, now: &NeighbourTable, moved: &mut Moved) {
+    let mut add = |field: &str, old: u64, new: u64| {
+        moved.add(&format!("{table}.{field}"), Scope::Host, new.saturating_sub(old));
+    };
+    add("forced_gc_runs", earlier.forced_gc_runs, now.forced_gc_runs);
+    if let (Some(old), Some(new)) = (earlier.table_fulls, now.table_fulls) {
+        add("table_fulls", old, new);
+    }
+}
+
 fn softnet(earlier: &[SoftnetRow], now: &[SoftnetRow], moved: &mut Moved) {
     let mut add = |name, of: fn(&SoftnetRow) -> u64| {
         let delta = now
@@ -185,7 +203,7 @@ fn interfaces(earlier: &[InterfaceRow], now: &[InterfaceRow], moved: &mut Moved)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Conntrack;
+    use crate::model::{Conntrack, Neighbours};
 
     const SECONDS: Duration = Duration::from_secs(2);
 
@@ -286,6 +304,21 @@ mod tests {
         let got = rates(&a, &b, SECONDS);
         assert_eq!(deltas(&got), [("softnet.dropped", 3), ("softnet.processed", 5)]);
         assert!(got.moved.iter().all(|r| r.scope == Scope::Host));
+    }
+
+    #[test]
+    fn neighbour_tables_are_compared_each_by_its_name() {
+        let table =
+            |fulls| NeighbourTable { entries: 9, table_fulls: Some(fulls), forced_gc_runs: fulls + 1 };
+        let facts = |v4, v6: Option<u64>| Facts {
+            neighbours: Reading::Known(Neighbours { v4: table(v4), v6: v6.map(table) }),
+            ..Facts::default()
+        };
+        let got = rates(&facts(1, Some(5)), &facts(3, Some(6)), SECONDS);
+        let names = ["arp_cache.forced_gc_runs", "arp_cache.table_fulls", "ndisc_cache.forced_gc_runs"];
+        assert_eq!(deltas(&got)[..3], [(names[0], 2), (names[1], 2), (names[2], 1)]);
+        assert!(got.moved.iter().all(|r| r.scope == Scope::Host));
+        assert_eq!(rates(&facts(3, None), &facts(1, Some(2)), SECONDS), Rates::default());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Kernel counters, limits and sysctls as they were read, each with its scope.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{ForeignText, Reading};
+use super::{Endpoint, ForeignText, Reading};
 
 /// Counters of one or more files, found by the kernel's names: `TcpExt.ListenDrops`, `Tcp.RetransSegs`.
 /// Sorted by name; the names are shared between samples because they change only with the kernel.
@@ -165,6 +166,50 @@ pub struct InterfaceRpFilter {
     pub value: u8,
 }
 
+/// One neighbour table: `/proc/net/stat/arp_cache` or `ndisc_cache` (host, shown in the initial namespace only).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NeighbourTable {
+    /// Entries of all namespaces, permanent ones included.
+    pub entries: u64,
+    /// Times that an entry could not be made because the table was full; absent on old kernels.
+    pub table_fulls: Option<u64>,
+    /// Times that old entries were collected by force to make room.
+    pub forced_gc_runs: u64,
+}
+
+/// The neighbour tables of IPv4 and, where there is one, of IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Neighbours {
+    /// ARP.
+    pub v4: NeighbourTable,
+    /// Neighbour discovery.
+    pub v6: Option<NeighbourTable>,
+}
+
+/// A UDP socket that has dropped datagrams: a line of `/proc/net/udp` or `udp6` (namespace).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UdpDrops {
+    /// Local address and port.
+    pub local: Endpoint,
+    /// Peer of a connected socket, else the wildcard.
+    pub peer: Endpoint,
+    /// Inode, 0 for a socket of the kernel.
+    pub inode: u32,
+    /// Datagrams that it has dropped since it was made.
+    pub drops: u64,
+}
+
+/// A line of the kernel log (host).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelMessage {
+    /// Number in the ring.
+    pub seq: u64,
+    /// When it was said, since boot.
+    pub since_boot: Duration,
+    /// What was said.
+    pub text: ForeignText,
+}
+
 /// Everything beside the socket table that one look reads, for one namespace.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
@@ -184,6 +229,12 @@ pub struct Facts {
     pub sysctls: super::Sysctls,
     /// Reverse-path filtering by interface.
     pub rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
+    /// Neighbour tables (host).
+    pub neighbours: Reading<Neighbours>,
+    /// UDP sockets that have dropped datagrams, as they were when the counters of UDP last moved.
+    pub udp_drops: Reading<Arc<[UdpDrops]>>,
+    /// What the kernel logged since the previous look (host).
+    pub kernel_log: Reading<Arc<[KernelMessage]>>,
     /// Lines and fields of these files that made no sense and were skipped.
     pub malformed: u32,
 }

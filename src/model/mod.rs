@@ -20,8 +20,8 @@ pub use addr::{Endpoint, Ip};
 pub use asked::{Asked, Condition};
 pub use cgroup::{Cgroup, Container, Runtime};
 pub use counters::{
-    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, Sockstat,
-    SoftnetRow,
+    Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, KernelMessage,
+    NeighbourTable, Neighbours, Sockstat, SoftnetRow, UdpDrops,
 };
 pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};

@@ -2,6 +2,7 @@
 
 pub mod diag;
 mod host;
+mod kernel_log;
 pub mod names;
 pub mod netns;
 mod proc_facts;

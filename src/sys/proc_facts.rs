@@ -6,13 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kernel_log::KernelLog;
 use super::proc_file::ProcFile;
 use crate::model::sysctl::SPECS;
 use crate::model::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, ForeignText, InterfaceRow, InterfaceRpFilter,
-    Reading, Sockstat, SoftnetRow, Sysctls,
+    Neighbours, Reading, Sockstat, SoftnetRow, Sysctls, UdpDrops,
 };
 use crate::wire::{self, Parsed};
+
+/// Every counter that a datagram without room moves (`__udp_queue_rcv_skb`).
+const UDP_ERRORS: [&str; 4] = ["Udp.RcvbufErrors", "Udp.MemErrors", "Udp6.RcvbufErrors", "Udp6.MemErrors"];
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";
 
@@ -26,6 +30,10 @@ pub struct FactsReader {
     sysctls: Sysctls,
     rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
     names: CounterTable,
+    kernel_log: KernelLog,
+    /// What UDP had counted when its sockets were last read.
+    udp_errors: Option<u64>,
+    udp_drops: Reading<Arc<[UdpDrops]>>,
 }
 
 impl FactsReader {
@@ -39,6 +47,9 @@ impl FactsReader {
             sysctls: Sysctls::default(),
             rp_filters: Reading::Absent,
             names: CounterTable::default(),
+            kernel_log: KernelLog::default(),
+            udp_errors: None,
+            udp_drops: Reading::Absent,
         }
     }
 
@@ -51,8 +62,10 @@ impl FactsReader {
             self.sysctls_read = Some(now);
         }
         let mut malformed = 0;
+        let counters = self.counters(&mut malformed);
+        self.read_udp_drops(&counters, &mut malformed);
         Facts {
-            counters: self.counters(&mut malformed),
+            counters,
             sockstat: self.sockstat(&mut malformed),
             softnet: self.softnet(&mut malformed),
             interfaces: self.interfaces(&mut malformed),
@@ -60,6 +73,9 @@ impl FactsReader {
             file_nr: self.file_nr(),
             sysctls: self.sysctls.clone(),
             rp_filters: self.rp_filters.clone(),
+            neighbours: self.neighbours(&mut malformed),
+            udp_drops: self.udp_drops.clone(),
+            kernel_log: self.kernel_log.read(),
             malformed,
         }
     }
@@ -153,6 +169,39 @@ impl FactsReader {
         let stats: Reading<ConntrackStats> =
             self.table("stat/nf_conntrack", wire::conntrack_stats, malformed);
         Reading::Known(Conntrack { count, max, buckets, stats: stats.known().copied() })
+    }
+
+    fn neighbours(&mut self, malformed: &mut u32) -> Reading<Neighbours> {
+        let v6 = self.table("stat/ndisc_cache", wire::neighbours, malformed).known().copied();
+        self.table("stat/arp_cache", wire::neighbours, malformed).map(|v4| Neighbours { v4, v6 })
+    }
+
+    /// Reads which UDP sockets have dropped: the first time, and whenever UDP has counted a datagram without room since.
+    /// Walking all sockets for nothing would cost more than everything else here.
+    fn read_udp_drops(&mut self, counters: &Reading<CounterTable>, malformed: &mut u32) {
+        let errors = counters
+            .known()
+            .map(|c| UDP_ERRORS.iter().filter_map(|name| c.get(name)).fold(0, u64::wrapping_add));
+        if errors.is_some() && errors == self.udp_errors {
+            return;
+        }
+        self.udp_errors = errors;
+        let mut sockets = Vec::new();
+        for (name, must) in [("udp", true), ("udp6", false)] {
+            match self.file.read(&net(name)) {
+                Reading::Known(text) => *malformed += wire::udp_drops(text, &mut sockets),
+                Reading::Absent if must => {
+                    self.udp_drops = Reading::Absent;
+                    return;
+                }
+                Reading::Absent => {}
+                Reading::Unreadable(why) => {
+                    self.udp_drops = Reading::Unreadable(why);
+                    return;
+                }
+            }
+        }
+        self.udp_drops = Reading::Known(sockets.into());
     }
 
     fn file_nr(&mut self) -> Reading<FileNr> {

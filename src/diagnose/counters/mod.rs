@@ -3,12 +3,15 @@
 mod conntrack;
 mod descriptors;
 mod interfaces;
+mod kernel_log;
 mod memory;
 mod moved;
+mod neighbours;
 mod paws;
 mod receive;
 mod storms;
 mod time_wait_overflow;
+mod udp;
 
 pub(super) use interfaces::{interfaces_filtering, joined};
 
@@ -34,7 +37,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: conntrack::CLASH,
         family: F,
-        proven: Proven::Lab("conntrack-clash"),
+        proven: Proven::Sample("two packets have to race for one tuple, which no lab can make sure of"),
         build: |t| Ok(Box::new(conntrack::ConntrackClash::new(t)?)),
     },
     RuleSpec {
@@ -84,7 +87,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: receive::ID,
         family: F,
-        proven: Proven::Lab("stopped-reader"),
+        proven: Proven::Lab("receive-drops"),
         build: |_| Ok(Box::new(receive::ReceiveDrops::default())),
     },
     RuleSpec {
@@ -92,6 +95,24 @@ pub const RULES: &[RuleSpec] = &[
         family: F,
         proven: Proven::Lab("time-wait-overflow"),
         build: |_| Ok(Box::new(time_wait_overflow::TimeWaitOverflow::default())),
+    },
+    RuleSpec {
+        id: udp::ID,
+        family: F,
+        proven: Proven::Lab("udp-overflow"),
+        build: |_| Ok(Box::new(udp::UdpBufferErrors::default())),
+    },
+    RuleSpec {
+        id: neighbours::ID,
+        family: F,
+        proven: Proven::Sample("the neighbour tables and their limit are the host's"),
+        build: |t| Ok(Box::new(neighbours::NeighbourTableFull::new(t)?)),
+    },
+    RuleSpec {
+        id: kernel_log::ID,
+        family: F,
+        proven: Proven::Sample("the kernel log is the host's, and what it says cannot be unsaid"),
+        build: |_| Ok(Box::new(kernel_log::KernelLog::default())),
     },
 ];
 

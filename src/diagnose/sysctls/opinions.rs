@@ -193,10 +193,8 @@ pub(super) fn conntrack_close(_: &Machine<'_>, n: &[i64], _: Option<&Own>) -> Op
     (one(n)? < 5).then_some((Doubtful, "late segments of a reset flow are no longer recognised"))
 }
 
-/// Strict on a machine with one way in and out can drop nothing that is wanted.
 pub(super) fn rp_filter(m: &Machine<'_>, _: &[i64], _: Option<&Own>) -> Opinion {
-    let interfaces = m.facts.rp_filters.known()?.iter().filter(|f| f.interface.raw() != "lo").count();
     let strict = crate::diagnose::counters::interfaces_filtering(m.facts, 1)?;
-    (interfaces > 1 && !strict.is_empty())
+    (!strict.is_empty())
         .then_some((Doubtful, "packets that come by another way than the answer would go are dropped"))
 }

@@ -146,7 +146,7 @@ impl Rule for PortRange {
     }
 }
 
-/// Reverse-path filtering that is strict on a machine with several ways in and out.
+/// Reverse-path filtering that is strict.
 pub struct RpFilter;
 
 impl Rule for RpFilter {

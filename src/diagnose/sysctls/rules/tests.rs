@@ -85,7 +85,7 @@ fn listeners_inside_the_range_are_information_and_a_warning_among_services() {
 }
 
 #[test]
-fn a_strict_filter_is_doubtful_where_there_are_two_ways() {
+fn a_filter_is_judged_as_it_is_in_force() {
     let all = "net.ipv4.conf.all.rp_filter";
     let with = |interfaces: &[(&str, u8)], value: &str| {
         let mut b = bench(&[(all, value)]);
@@ -94,7 +94,7 @@ fn a_strict_filter_is_doubtful_where_there_are_two_ways() {
         b.facts.rp_filters = Reading::Known(interfaces.iter().map(filter).collect());
         fired(&b.judge(&mut RpFilter))
     };
-    assert!(with(&[("lo", 0), ("eth0", 1)], "1").is_empty(), "one way in and out");
+    assert!(with(&[("lo", 1), ("eth0", 0)], "0").is_empty(), "loopback has one way");
     assert!(with(&[("eth0", 1), ("eth1", 2)], "2").is_empty(), "loose wins");
     assert!(with(&[("eth0", 0), ("eth1", 0)], "0").is_empty());
     let drafts = with(&[("eth0", 0), ("eth1", 1)], "0");
