@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::growth::Baseline;
-use super::{Limit, LimitId, LimitSubject, MissingLimit, Snapshot, Track};
+use super::{Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit, Snapshot, Track};
 use crate::model::{Ip, Keepalive, Owners, Scope, SocketRow, StateCounts, TcpState};
 
 /// How growth of a process is measured.
@@ -217,6 +217,14 @@ pub(super) fn worst_fds(
             why: "no process's descriptors and their limit could be read".into(),
         })),
         None => owners.blindness().map(|why| Err(MissingLimit { id, why: why.to_string().into() })),
+    }
+}
+
+impl ListenerAgg {
+    /// Its row in the table of `snapshot`, the one that it is of.
+    #[must_use]
+    pub fn row_of<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a SocketRow> {
+        snapshot.sample.table.rows.get(self.row as usize)
     }
 }
 

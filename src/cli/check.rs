@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, options: &CheckArgs) -> ExitCode {
 
 fn examine(args: &Args, options: &CheckArgs, rules: RuleBook) -> anyhow::Result<Outcome> {
     let count = rules.ids().count();
-    let judged = observe(&mut looker(args, Some(rules)), options.interval)?;
+    let judged = observe(&mut looker(args, Some(rules)).with_owners(None), options.interval)?;
     let outcome = Outcome::of(&judged, options.fail_on.severity());
     let written = if options.json {
         report::write_check_json(&judged, stdout())

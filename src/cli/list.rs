@@ -4,11 +4,19 @@ use anyhow::Context as _;
 
 use super::args::{Args, ListArgs};
 use super::{WRITING, complain, look, looker, stdout};
-use crate::query::{Selection, SocketQuery, sockets};
+use crate::query::{ColumnId, Selection, SocketQuery, sockets};
 use crate::report::{self, List};
 
 pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
+    let mut shown = match (&options.columns, options.json) {
+        (Some(columns), _) => columns.iter(),
+        (None, true) => report::JSON_COLUMNS.iter(),
+        (None, false) => ColumnId::USUAL.iter(),
+    };
     let mut looker = looker(args, None);
+    if options.sort.column.needs_owners() || shown.any(|c| c.needs_owners()) {
+        looker = looker.with_owners(None);
+    }
     let world = &look(&mut looker)?.world;
     let want = options.limit.unwrap_or(usize::MAX);
     let view = sockets(world, &SocketQuery { select: Selection::All, sort: options.sort, want });

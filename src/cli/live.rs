@@ -19,7 +19,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let wanted = args.families();
     let feed = Feed::default();
-    let open = move || Looker::new(Live::open(LiveOptions { wanted }));
+    let open = move || Looker::new(Live::open(LiveOptions { wanted })).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
             .context("starting the collecting thread")?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::mailbox::{Bell, Mailbox};
+use super::processes::Finder;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
 use crate::model::{Host, Origin, Sample, SocketDetail, SocketRow};
@@ -45,6 +46,7 @@ pub struct Looker<S> {
     source: S,
     host: Arc<Host>,
     rules: Option<RuleBook>,
+    finder: Finder,
     spaces: Vec<Space>,
     generation: u64,
     cpu: Option<(Duration, Instant)>,
@@ -61,7 +63,15 @@ impl<S: Source> Looker<S> {
     /// A looker on a source; it does not judge.
     pub fn new(source: S) -> Self {
         let host = Arc::new(source.host().clone());
-        Self { source, host, rules: None, spaces: Vec::new(), generation: 0, cpu: None }
+        Self {
+            source,
+            host,
+            rules: None,
+            finder: Finder::Never,
+            spaces: Vec::new(),
+            generation: 0,
+            cpu: None,
+        }
     }
 
     /// The same, judging each look by these rules.
@@ -70,14 +80,30 @@ impl<S: Source> Looker<S> {
         Self { rules: Some(rules), ..self }
     }
 
+    /// The same, saying with each look who holds the sockets: the processes are looked at while the kernel is asked. With
+    /// `patience` no longer than that or than the kernel takes, and what is not known then is said to be unknown.
+    #[must_use]
+    pub fn with_owners(self, patience: Option<Duration>) -> Self {
+        Self { finder: Finder::Beside { patience, scanner: None }, ..self }
+    }
+
+    /// The same on a thread that follows the looks, so that none of them waits: a look has the owners that the thread
+    /// found until then, and the first has none.
+    #[must_use]
+    pub fn followed_by_owners(self) -> Self {
+        Self { finder: Finder::Behind(None), ..self }
+    }
+
     /// Takes a sample of every namespace, derives and judges.
     ///
     /// # Errors
     /// What the source says when nothing could be read.
     pub fn look(&mut self) -> Result<Arc<Judged>, SourceError> {
-        let samples = self.source.look()?;
+        let (samples, owners) = self.finder.look(|| self.source.look())?;
         self.generation += 1;
-        let snapshots: Vec<_> = samples.into_iter().map(|s| self.space(&s).analyzer.derive(s)).collect();
+        let derive = |s: Sample| self.space(&s).analyzer.derive_owned(s, owners.clone());
+        let snapshots: Vec<_> = samples.into_iter().map(derive).collect();
+        self.finder.follow(&snapshots);
         let judgements = snapshots.iter().filter_map(|s| self.judge(s)).collect();
         let world = World {
             generation: self.generation,

@@ -3,6 +3,7 @@
 mod collect;
 pub mod mailbox;
 mod names;
+mod processes;
 
 pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};
 pub use names::SystemNames;

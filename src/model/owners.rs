@@ -48,6 +48,7 @@ pub struct Process {
 
 /// All processes that could be looked at, and who holds which socket.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the view")]
 pub struct Owners {
     /// Processes by pid, ascending. Kernel threads are not among them.
     pub processes: Vec<Process>,
@@ -61,6 +62,8 @@ pub struct Owners {
     pub hidden: u32,
     /// Whether `/proc` is mounted so that other users' processes do not even show (`hidepid`).
     pub hidepid: bool,
+    /// Whether they cannot be read although this program has the capabilities for it.
+    pub privileged: bool,
     /// Whether only the processes of a PID namespace below the machine's first one can be seen.
     pub nested_pids: bool,
     /// The time budget ended the scan before all processes were looked at.
@@ -135,7 +138,8 @@ impl Owners {
     #[must_use]
     pub const fn blindness(&self) -> Option<Blindness> {
         if self.hidden > 0 || self.hidepid {
-            Some(Blindness::OtherUsers { hidden: self.hidden, hidepid: self.hidepid })
+            let (hidden, hidepid, privileged) = (self.hidden, self.hidepid, self.privileged);
+            Some(Blindness::OtherUsers { hidden, hidepid, privileged })
         } else if self.nested_pids {
             Some(Blindness::PidNamespace)
         } else {
@@ -153,6 +157,8 @@ pub enum Blindness {
         hidden: u32,
         /// Whether more may be there that `/proc` does not even show.
         hidepid: bool,
+        /// This program has the capabilities that are needed, and was refused nevertheless.
+        privileged: bool,
     },
     /// Those outside of this program's PID namespace.
     PidNamespace,
@@ -161,7 +167,7 @@ pub enum Blindness {
 impl fmt::Display for Blindness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherUsers { hidden, hidepid } => {
+            Self::OtherUsers { hidden, hidepid, privileged } => {
                 match hidden {
                     0 => f.write_str("/proc hides other users' processes (hidepid)")?,
                     1 => f.write_str("the descriptors of 1 process cannot be read")?,
@@ -170,7 +176,11 @@ impl fmt::Display for Blindness {
                 if *hidden > 0 && *hidepid {
                     f.write_str(", and /proc hides more (hidepid)")?;
                 }
-                f.write_str("; run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, to see them")
+                f.write_str(if *privileged {
+                    ", not even by root: a security module, a sandbox or another user namespace protects them"
+                } else {
+                    "; run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, to see them"
+                })
             }
             Self::PidNamespace => f.write_str(
                 "processes outside of this PID namespace cannot be seen; run in the machine's first one",
@@ -227,6 +237,8 @@ mod tests {
             said.starts_with("the descriptors of 3 processes") && said.contains("CAP_SYS_PTRACE"),
             "{said}"
         );
+        owners.privileged = true;
+        assert!(owners.blindness().unwrap().to_string().contains("not even by root"));
         (owners.hidden, owners.hidepid) = (0, true);
         assert!(owners.blindness().unwrap().to_string().contains("hidepid"));
     }

@@ -43,6 +43,15 @@ pub enum Cell<'a> {
     Ratio(f64),
     /// A network interface by its number.
     Interface(u32),
+    /// A process that holds a socket, and how many others do.
+    Process {
+        /// Its name.
+        name: &'a ForeignText,
+        /// Its process id.
+        pid: u32,
+        /// Other processes that hold the same socket.
+        others: u32,
+    },
     /// What is pending on a socket.
     Timer {
         /// Which timer.
@@ -91,6 +100,13 @@ impl fmt::Display for Cell<'_> {
             Self::Rate(r) => write!(f, "{r:+.0}"),
             Self::Ratio(r) => write!(f, "{:.0}%", r * 100.0),
             Self::Interface(n) => write!(f, "if{n}"),
+            Self::Process { name, pid, others } => {
+                write!(f, "{name}[{pid}]")?;
+                if *others > 0 {
+                    write!(f, "+{others}")?;
+                }
+                Ok(())
+            }
             Self::Timer { kind, fin_timeout, expires_ms, retrans } => {
                 match (kind, fin_timeout) {
                     (TimerKind::None, _) => return f.write_char('-'),

@@ -3,6 +3,7 @@
 use super::cell::Cell;
 use super::column::{Column, Spec};
 use super::key::Key;
+use super::owned;
 use crate::analysis::{Age, Snapshot, Track};
 use crate::model::{Keepalive, RowFlags, SocketRow, TcpState, TimerKind};
 
@@ -26,6 +27,14 @@ pub enum ColumnId {
     Retrans,
     Keepalive,
     Uid,
+    Process,
+    Pid,
+    Comm,
+    User,
+    Fd,
+    Cgroup,
+    Unit,
+    Container,
     Inode,
     Cookie,
     Interface,
@@ -41,6 +50,12 @@ impl ColumnId {
     /// What `list` shows when nothing else is asked for.
     pub const USUAL: &'static [Self] =
         &[C::State, C::RecvQ, C::SendQ, C::Local, C::Peer, C::Timer, C::Keepalive, C::Uid, C::Inode];
+
+    /// Whether the processes must be looked at for it.
+    #[must_use]
+    pub const fn needs_owners(self) -> bool {
+        matches!(self, C::Process | C::Pid | C::Comm | C::User | C::Fd | C::Cgroup | C::Unit | C::Container)
+    }
 }
 
 impl Column for ColumnId {
@@ -62,6 +77,14 @@ impl Column for ColumnId {
             C::Retrans,
             C::Keepalive,
             C::Uid,
+            C::Process,
+            C::Pid,
+            C::Comm,
+            C::User,
+            C::Fd,
+            C::Cgroup,
+            C::Unit,
+            C::Container,
             C::Inode,
             C::Cookie,
             C::Interface,
@@ -72,6 +95,7 @@ impl Column for ColumnId {
         ]
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn spec(self) -> Spec {
         match self {
             C::Proto => Spec::text("proto", "PROTO", 5, 5)
@@ -134,6 +158,32 @@ impl Column for ColumnId {
                 .ascending()
                 .drop(7)
                 .help("Owner; unknown for a socket without a file before Linux 6.15"),
+            C::Process => Spec::text("process", "PROCESS", 12, 20)
+                .aliases(&["processes", "prog", "users"])
+                .drop(6)
+                .help("Process that holds the socket, name[pid], and +n others; what it is if none does"),
+            C::Pid => Spec::number("pid", "PID", 5, 7)
+                .ascending()
+                .drop(18)
+                .help("Process that holds the socket; the first if several do"),
+            C::Comm => Spec::text("comm", "COMMAND", 8, 15)
+                .aliases(&["command"])
+                .drop(18)
+                .help("Name of the process that holds the socket; of the first if several do"),
+            C::User => Spec::text("user", "USER", 6, 10)
+                .drop(13)
+                .help("Name of the owner, out of /etc/passwd; else the user id"),
+            C::Fd => Spec::number("fd", "FD", 3, 5)
+                .ascending()
+                .drop(20)
+                .help("Descriptor in the process that holds the socket"),
+            C::Cgroup => Spec::text("cgroup", "CGROUP", 10, 30)
+                .drop(19)
+                .help("Cgroup in which the socket was made (Linux 5.8), or that of its process"),
+            C::Unit => Spec::text("unit", "UNIT", 10, 22).drop(16).help("systemd unit, out of the cgroup"),
+            C::Container => {
+                Spec::text("container", "CONTAINER", 10, 22).drop(16).help("Container, out of the cgroup")
+            }
             C::Inode => Spec::number("inode", "INODE", 8, 10)
                 .aliases(&["ino"])
                 .ascending()
@@ -153,7 +203,7 @@ impl Column for ColumnId {
                 .ascending()
                 .drop(16)
                 .help("SO_MARK; needs CAP_NET_ADMIN"),
-            C::CgroupId => Spec::number("cgroup_id", "CGROUP", 7, 8)
+            C::CgroupId => Spec::number("cgroup_id", "CG-ID", 7, 8)
                 .ascending()
                 .drop(17)
                 .help("Cgroup v2 in which the socket was made (Linux 5.8)"),
@@ -259,6 +309,9 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
             Owner::Nobody => Cell::Absent,
             Owner::Untold => Cell::Unknown,
         },
+        C::Process | C::Pid | C::Comm | C::User | C::Fd | C::Cgroup | C::Unit | C::Container => {
+            owned::cell(column, snapshot, row)
+        }
         C::Inode => match row.inode {
             0 => Cell::Absent,
             inode => Cell::Count(inode.into()),
@@ -319,6 +372,9 @@ pub(super) fn key(column: ColumnId, snapshot: &Snapshot, at: usize, row: &Socket
             Owner::User(uid) => number(uid),
             Owner::Nobody | Owner::Untold => Key::MISSING,
         },
+        C::Process | C::Pid | C::Comm | C::User | C::Fd | C::Cgroup | C::Unit | C::Container => {
+            owned::key(column, snapshot, row)
+        }
         C::Inode => some(row.inode.into()),
         C::Cookie => some(row.cookie()),
         C::Interface => some(origin().ifindex.into()),

@@ -2,7 +2,9 @@
 
 use super::cell::Cell;
 use super::column::{Column, Sort, Spec};
+use super::columns::ColumnId;
 use super::key::Key;
+use super::owned;
 use super::top::Top;
 use super::{ListenerView, RowId};
 use crate::analysis::{ListenerAgg, Snapshot, World};
@@ -25,6 +27,7 @@ pub enum ListenerColumn {
     TimeWait,
     Unaccepted,
     NoKeepalive,
+    Process,
     Netns,
 }
 
@@ -46,6 +49,7 @@ impl Column for ListenerColumn {
             C::TimeWait,
             C::Unaccepted,
             C::NoKeepalive,
+            C::Process,
             C::Netns,
         ]
     }
@@ -88,6 +92,10 @@ impl Column for ListenerColumn {
                 .aliases(&["no_ka"])
                 .drop(4)
                 .help("Of these, known to be without keepalive"),
+            C::Process => Spec::text("process", "PROCESS", 12, 18)
+                .aliases(&["processes", "prog"])
+                .drop(5)
+                .help("Process that holds it, name[pid], and +n others"),
             C::Netns => {
                 Spec::text("netns", "NETNS", 5, 12).aliases(&["ns"]).drop(11).help("Network namespace")
             }
@@ -142,6 +150,9 @@ fn key(column: ListenerColumn, snapshot: &Snapshot, l: &ListenerAgg) -> Key {
         C::TimeWait => number(l.counts[TcpState::TimeWait]),
         C::Unaccepted => number(l.unaccepted),
         C::NoKeepalive => number(l.no_keepalive),
+        C::Process => {
+            l.row_of(snapshot).map_or(Key::MISSING, |row| owned::key(ColumnId::Process, snapshot, row))
+        }
         C::Netns => Key::text(snapshot.sample.netns.name.raw()),
     }
 }
@@ -167,6 +178,9 @@ pub fn listener_cell(column: ListenerColumn, snapshot: &Snapshot, at: usize) -> 
         C::TimeWait => own(l.counts[TcpState::TimeWait]),
         C::Unaccepted => own(l.unaccepted),
         C::NoKeepalive => own(l.no_keepalive),
+        C::Process => {
+            l.row_of(snapshot).map_or(Cell::Absent, |row| owned::cell(ColumnId::Process, snapshot, row))
+        }
         C::Netns => Cell::Foreign(&snapshot.sample.netns.name),
     }
 }

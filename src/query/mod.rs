@@ -13,6 +13,7 @@ mod destinations;
 pub mod filter;
 mod key;
 mod listeners;
+mod owned;
 mod peers;
 mod process_columns;
 mod processes;
@@ -26,6 +27,7 @@ pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
 pub use columns::{ColumnId, Owner, cell, owner};
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
 pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
+pub use owned::{HeldBy, held_by};
 pub use peers::{Grouping, PeerColumn, PeerQuery, PeerRow, PeerView, peer_cell, peers};
 pub use process_columns::{ProcessColumn, process_cell};
 pub use processes::{

@@ -1,11 +1,20 @@
 //! What is missing in a look, in words.
 
-use crate::analysis::World;
-use crate::model::Sample;
+use crate::analysis::{Snapshot, World};
+use crate::model::{Owners, Sample};
 
 /// Why rows may be missing, and what this kernel can never show. Empty for a table that holds everything.
 pub(super) fn gaps(sample: &Sample) -> impl Iterator<Item = String> {
     sample.completeness.gaps.iter().map(ToString::to_string)
+}
+
+/// Why processes may be missing in what was said of owners, where owners were asked for.
+pub(super) fn owners(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let owners = snapshot.owners.as_deref();
+    let blind = owners.and_then(Owners::blindness).map(|why| format!("processes: {why}"));
+    let partial = owners.is_some_and(|o| o.partial);
+    let unfinished = "processes: not all could be looked at in the time of a report; tcptop list --columns process looks at all";
+    blind.into_iter().chain(partial.then(|| unfinished.to_owned()))
 }
 
 /// One line for each reason why the socket table may be incomplete; empty when it is complete.

@@ -7,16 +7,17 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Text};
+use super::process::Processes;
 use super::rows::List;
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::Snapshot;
 use crate::model::{RowFlags, SocketRow, TcpInfo, TimerKind};
-use crate::query::{Cell, Column as _, ColumnId, RowId, cell};
+use crate::query::{Cell, Column as _, ColumnId, RowId, cell, held_by};
 
 use ColumnId as C;
 
 /// What a socket has when no columns were asked for.
-const USUAL: [ColumnId; 12] = [
+pub const USUAL: [ColumnId; 14] = [
     C::Proto,
     C::Family,
     C::State,
@@ -29,6 +30,8 @@ const USUAL: [ColumnId; 12] = [
     C::Cookie,
     C::Timer,
     C::Keepalive,
+    C::Process,
+    C::Cgroup,
 ];
 
 #[derive(Serialize)]
@@ -60,7 +63,10 @@ pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
         taken_at: first.and_then(|s| time::rfc3339(s.sample.taken.wall)),
         netns: first.map(|s| s.sample.netns.name.raw()),
         complete: samples().all(|s| s.completeness.is_complete()),
-        gaps: samples().flat_map(incomplete::gaps).collect(),
+        gaps: samples()
+            .flat_map(incomplete::gaps)
+            .chain(first.into_iter().flat_map(|s| incomplete::owners(s)))
+            .collect(),
         sockets: Sockets { keys, list: RefCell::new(list) },
     };
     serde_json::to_writer(&mut out, &document)?;
@@ -82,6 +88,7 @@ const fn whole(column: ColumnId) -> ColumnId {
 fn key_name(column: ColumnId) -> &'static str {
     match column {
         C::Interface => "ifindex",
+        C::Process => "processes",
         C::Age => "age_s",
         other => other.spec().name,
     }
@@ -156,10 +163,17 @@ impl Serialize for Socket<'_> {
 impl Socket<'_> {
     fn entry<M: SerializeMap>(&self, column: ColumnId, map: &mut M) -> Result<(), M::Error> {
         let key = key_name(column);
+        if column == C::Process {
+            return match held_by(self.snapshot, self.row) {
+                None => Ok(()),
+                Some(Err(_)) => map.serialize_entry(key, &()),
+                Some(Ok(held)) => map.serialize_entry(key, &Processes(&held)),
+            };
+        }
         match cell(column, self.snapshot, self.at) {
             // A socket without a timer says so.
             Cell::Absent if column == C::Timer => map.serialize_entry(key, &Timer::of(self.row)),
-            Cell::Absent => Ok(()),
+            Cell::Absent | Cell::Process { .. } => Ok(()),
             Cell::Unknown => map.serialize_entry(key, &()),
             Cell::Word(word) => {
                 map.serialize_entry(key, word)?;

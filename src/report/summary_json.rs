@@ -7,12 +7,13 @@ use serde::{Serialize, Serializer};
 use super::address::{Address, Text};
 use super::finding::{Finding, findings};
 use super::host::Host;
+use super::process::Process;
 use super::{SCHEMA, incomplete, time};
-use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse};
+use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, Snapshot};
 use crate::diagnose::Judged;
-use crate::model::StateCounts;
+use crate::model::{Owners, StateCounts};
 use crate::query::{
-    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, PeerRow, Sort, listeners, peers,
+    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, PeerRow, Sort, held_by, listeners, peers,
 };
 
 /// How many peers, and how many destinations, are in the report.
@@ -28,7 +29,7 @@ struct Document<'a> {
     gaps: Vec<String>,
     states: States,
     peers: Vec<Peer>,
-    listeners: Vec<Listener>,
+    listeners: Vec<Listener<'a>>,
     ports: Ports,
     limits: Vec<Gauge>,
     findings: Vec<Finding<'a>>,
@@ -76,7 +77,7 @@ impl From<PeerRow> for Peer {
 }
 
 #[derive(Serialize)]
-struct Listener {
+struct Listener<'a> {
     local: Address,
     queue: u32,
     backlog: u32,
@@ -84,16 +85,21 @@ struct Listener {
     /// Absent where another listener on the same address counts the connections of both.
     #[serde(skip_serializing_if = "Option::is_none")]
     states: Option<Counts>,
+    /// Those that hold it; null where that could not be known.
+    processes: Option<Vec<Process<'a>>>,
 }
 
-impl From<&ListenerAgg> for Listener {
-    fn from(l: &ListenerAgg) -> Self {
+impl<'a> Listener<'a> {
+    fn of(snapshot: &'a Snapshot, l: &ListenerAgg) -> Self {
+        let held =
+            l.row_of(snapshot).and_then(|row| held_by(snapshot, row)).unwrap_or_else(|| Ok(Vec::new()));
         Self {
             local: l.local.into(),
             queue: l.queue,
             backlog: l.backlog,
             drops: l.drops,
             states: l.shares_with.is_none().then_some(Counts(l.counts)),
+            processes: held.ok().map(|held| held.iter().map(Process::from).collect()),
         }
     }
 }
@@ -149,13 +155,22 @@ struct Gauge {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Subject {
-    Destination { local_addr: Text, peer: Address },
-    Listener { local: Address },
-    Process { pid: u32 },
+    Destination {
+        local_addr: Text,
+        peer: Address,
+    },
+    Listener {
+        local: Address,
+    },
+    Process {
+        pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        comm: Option<String>,
+    },
 }
 
-impl From<&Limit> for Gauge {
-    fn from(limit: &Limit) -> Self {
+impl Gauge {
+    fn of(limit: &Limit, owners: Option<&Owners>) -> Self {
         Self {
             id: limit.id.name(),
             used: limit.used,
@@ -168,7 +183,10 @@ impl From<&Limit> for Gauge {
                     Some(Subject::Destination { local_addr: Text(local), peer: peer.into() })
                 }
                 LimitSubject::Listener { local, .. } => Some(Subject::Listener { local: local.into() }),
-                LimitSubject::Process { pid } => Some(Subject::Process { pid }),
+                LimitSubject::Process { pid } => {
+                    let comm = owners.and_then(|o| o.by_pid(pid)).map(|p| p.comm.raw().to_owned());
+                    Some(Subject::Process { pid, comm })
+                }
             },
         }
     }
@@ -207,7 +225,7 @@ pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
         taken_at: time::rfc3339(sample.taken.wall),
         host: Host::of(world, snapshot),
         complete: sample.completeness.is_complete(),
-        gaps: incomplete::gaps(sample).collect(),
+        gaps: incomplete::gaps(sample).chain(incomplete::owners(snapshot)).collect(),
         states: States {
             tcp: Counts(snapshot.states.all),
             tcp4: Counts(snapshot.states.v4),
@@ -218,10 +236,10 @@ pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
             .order
             .iter()
             .filter_map(|id| snapshot.listeners.get(id.row as usize))
-            .map(Listener::from)
+            .map(|l| Listener::of(snapshot, l))
             .collect(),
         ports: Ports::of(&snapshot.ports),
-        limits: snapshot.limits.iter().map(Gauge::from).collect(),
+        limits: snapshot.limits.iter().map(|l| Gauge::of(l, snapshot.owners.as_deref())).collect(),
         findings: findings(judged),
         not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
     };

@@ -110,7 +110,7 @@ impl<W: Write> Page<'_, W> {
                 Grouped(limit.used).to_string(),
                 Grouped(limit.max).to_string(),
                 format!("{:.0}%", limit.ratio() * 100.0),
-                whose(limit),
+                whose(limit, self.snapshot),
             ]);
         }
         for missing in &self.snapshot.limits_missing {
@@ -150,7 +150,7 @@ impl<W: Write> Page<'_, W> {
     }
 
     fn listeners(&mut self) -> io::Result<()> {
-        const COLUMNS: [ListenerColumn; 8] = [
+        const COLUMNS: [ListenerColumn; 9] = [
             ListenerColumn::Local,
             ListenerColumn::Queue,
             ListenerColumn::Backlog,
@@ -159,6 +159,7 @@ impl<W: Write> Page<'_, W> {
             ListenerColumn::Total,
             ListenerColumn::Unaccepted,
             ListenerColumn::NoKeepalive,
+            ListenerColumn::Process,
         ];
         let view =
             listeners(self.world, &ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: FIRST });
@@ -220,6 +221,9 @@ impl<W: Write> Page<'_, W> {
             }
             writeln!(self.out, "{}: {gap}", if complete { "note" } else { "incomplete" })?;
         }
+        for note in incomplete::owners(self.snapshot) {
+            writeln!(self.out, "note: {note}")?;
+        }
         Ok(())
     }
 }
@@ -229,11 +233,14 @@ fn heading<C: Column>(column: C) -> (&'static str, crate::query::Align) {
     (spec.title, spec.align)
 }
 
-fn whose(limit: &Limit) -> String {
+fn whose(limit: &Limit, snapshot: &Snapshot) -> String {
     match limit.subject {
         LimitSubject::Only => limit.scope.name().to_owned(),
         LimitSubject::Destination { local, peer } => format!("{local} → {peer}"),
         LimitSubject::Listener { local, .. } => local.to_string(),
-        LimitSubject::Process { pid } => format!("pid {pid}"),
+        LimitSubject::Process { pid } => match snapshot.owners.as_deref().and_then(|o| o.by_pid(pid)) {
+            Some(p) => format!("{}[{pid}]", p.comm),
+            None => format!("pid {pid}"),
+        },
     }
 }

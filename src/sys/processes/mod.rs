@@ -93,11 +93,17 @@ impl Scanner {
         })
     }
 
-    /// Looks at every process, whatever that takes.
-    pub fn scan_all(&mut self) {
-        self.begin();
-        let all: Vec<u32> = self.entries.keys().copied().collect();
-        self.scan(&all, None);
+    /// Looks at every process, those with few descriptors first, until it is `enough`. Says whether it got through.
+    pub fn scan_all(&mut self, enough: impl Fn() -> bool) -> bool {
+        let mut all = self.begin();
+        all.sort_by_key(|pid| self.entries.get(pid).and_then(|e| e.gate.fds));
+        for pid in all {
+            if enough() {
+                return false;
+            }
+            self.scan_one(pid);
+        }
+        true
     }
 
     /// Looks at what changed, and for sockets of `listed` that nobody is known to hold, until `budget` is used up; then
@@ -309,6 +315,7 @@ impl Scanner {
         owners.hidden =
             u32::try_from(self.entries.values().filter(|e| e.is_hidden()).count()).unwrap_or(u32::MAX);
         owners.hidepid = self.sight.hidepid;
+        owners.privileged = self.sight.privileged;
         owners.nested_pids = self.sight.nested_pids;
         owners.partial = partial;
         owners.unheld.clone_from(&self.unheld);

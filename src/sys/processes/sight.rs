@@ -17,16 +17,19 @@ const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 pub(super) struct Sight {
     /// `/proc` does not even list other users' processes.
     pub(super) hidepid: bool,
+    /// This program has the capabilities to look into every process.
+    pub(super) privileged: bool,
     /// Only the processes of a PID namespace below the first are listed.
     pub(super) nested_pids: bool,
 }
 
 impl Sight {
     pub(super) fn look() -> Self {
-        let exempt = read_host().privileges.sees_all_processes();
+        let privileged = read_host().privileges.sees_all_processes();
         let namespace = std::fs::metadata("/proc/self/ns/pid").map(|m| m.st_ino());
         Self {
-            hidepid: !exempt && is_hidden(),
+            hidepid: !privileged && is_hidden(),
+            privileged,
             nested_pids: namespace.is_ok_and(|inode| inode != FIRST_PID_NAMESPACE),
         }
     }

@@ -27,7 +27,7 @@ fn holder(owners: &Owners, inode: u32) -> Vec<(u32, u32)> {
 fn a_socket_is_found_and_a_new_one_in_the_next_round() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut scanner = Scanner::open().unwrap();
-    scanner.scan_all();
+    assert!(scanner.scan_all(|| false));
     let first = inode(&socket);
     let owners = scanner.round(&listed(&[first]), None);
     let me = (std::process::id(), u32::try_from(socket.as_raw_fd()).unwrap());
@@ -61,7 +61,7 @@ fn without_time_nothing_is_claimed() {
 #[test]
 fn this_process_is_described_as_it_is() {
     let mut scanner = Scanner::open().unwrap();
-    scanner.scan_all();
+    assert!(scanner.scan_all(|| false));
     let owners = scanner.round(&listed(&[]), None);
     let me = owners.by_pid(std::process::id()).unwrap();
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap();

@@ -1,0 +1,219 @@
+//! Finding the owners of sockets: beside a look for a single answer, behind the looks for a screen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashSet;
+
+use super::mailbox::Mailbox;
+use crate::analysis::Snapshot;
+use crate::model::{Owners, Sample};
+use crate::sys::processes::{Listed, Scanner};
+
+/// The part of one core that following the processes may take, one in so many.
+const SHARE: u32 = 50;
+/// The longest that one round may take, the first one apart, which takes what it needs.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// How the owners of sockets are found.
+#[derive(Default)]
+pub(super) enum Finder {
+    /// Not at all.
+    #[default]
+    Never,
+    /// While the sockets are dumped.
+    Beside {
+        /// How long the looking may take at least if the dump ends sooner; `None` for as long as it takes.
+        patience: Option<Duration>,
+        /// The scanner of the previous look.
+        scanner: Option<Box<Scanner>>,
+    },
+    /// On a thread that follows the looks, which take its newest answer.
+    Behind(Option<Follower>),
+}
+
+impl Finder {
+    /// Takes samples by `look`, and says who holds their sockets, as far as that was asked for and is known.
+    pub(super) fn look<E>(
+        &mut self,
+        look: impl FnOnce() -> Result<Vec<Sample>, E>,
+    ) -> Result<(Vec<Sample>, Option<Arc<Owners>>), E> {
+        match self {
+            Self::Never => Ok((look()?, None)),
+            Self::Behind(follower) => Ok((look()?, follower.as_mut().and_then(Follower::newest))),
+            Self::Beside { patience, scanner: Some(scanner) } => {
+                let samples = look()?;
+                let owners = scanner.round(&listed(&samples), *patience);
+                Ok((samples, Some(owners)))
+            }
+            Self::Beside { patience, scanner } => {
+                let begun = Instant::now();
+                let dumped = AtomicBool::new(false);
+                let enough =
+                    || patience.is_some_and(|p| dumped.load(Ordering::Relaxed) && begun.elapsed() >= p);
+                let (samples, scanned) = std::thread::scope(|scope| {
+                    let scan =
+                        std::thread::Builder::new().name("processes".into()).spawn_scoped(scope, || {
+                            let mut scanner = Box::new(Scanner::open().ok()?);
+                            let finished = scanner.scan_all(enough);
+                            Some((scanner, finished))
+                        });
+                    let samples = look();
+                    dumped.store(true, Ordering::Relaxed);
+                    (samples, scan.ok().and_then(|s| s.join().ok()).flatten())
+                });
+                let samples = samples?;
+                let Some((mut scanned, finished)) = scanned else { return Ok((samples, None)) };
+                let budget = if finished { *patience } else { Some(Duration::ZERO) };
+                let owners = scanned.round(&listed(&samples), budget);
+                *scanner = Some(scanned);
+                Ok((samples, Some(owners)))
+            }
+        }
+    }
+
+    /// Hands a look to the thread that follows, if there is one; starts it at the first.
+    pub(super) fn follow(&mut self, snapshots: &[Arc<Snapshot>]) {
+        let Self::Behind(follower) = self else { return };
+        if follower.is_none() {
+            *follower = Follower::start().ok();
+        }
+        if let Some(follower) = follower {
+            drop(follower.looks.post(snapshots.to_vec()));
+        }
+    }
+}
+
+fn listed<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Listed {
+    let mut listed = Listed::default();
+    let mut cgroups = FxHashSet::default();
+    for sample in samples {
+        listed.netns.push(sample.netns.inode);
+        let table = &sample.table;
+        listed.sockets.reserve(table.rows.len());
+        let with_file = table.rows.iter().filter(|r| r.inode != 0);
+        listed.sockets.extend(with_file.map(|r| (r.inode, table.origin(r).uid)));
+        cgroups.extend(table.origins.iter().filter_map(|o| o.cgroup_id));
+    }
+    listed.cgroup_ids = cgroups.into_iter().collect();
+    listed
+}
+
+/// The thread that follows the processes. It ends when this is dropped.
+pub(super) struct Follower {
+    looks: Arc<Mailbox<Vec<Arc<Snapshot>>>>,
+    maps: Arc<Mailbox<Arc<Owners>>>,
+    newest: Option<Arc<Owners>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    fn start() -> std::io::Result<Self> {
+        let (looks, maps) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
+        let (inbox, outbox) = (Arc::clone(&looks), Arc::clone(&maps));
+        let thread =
+            std::thread::Builder::new().name("processes".into()).spawn(move || follow(&inbox, &outbox))?;
+        Ok(Self { looks, maps, newest: None, thread: Some(thread) })
+    }
+
+    fn newest(&mut self) -> Option<Arc<Owners>> {
+        if let Some(map) = self.maps.take() {
+            self.newest = Some(map);
+        }
+        self.newest.clone()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.looks.close();
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, its map only grows old.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
+    let Ok(mut scanner) = Scanner::open() else { return };
+    let mut purse = Purse::default();
+    while let Some(snapshots) = looks.wait() {
+        let begun = Instant::now();
+        let Some(budget) = purse.budget(begun) else { continue };
+        let listed = listed(snapshots.iter().map(|s| &s.sample));
+        // A large table is not kept for the time of a scan.
+        drop(snapshots);
+        drop(maps.post(scanner.round(&listed, budget.left())));
+        purse.pay(begun.elapsed());
+    }
+}
+
+/// Time that may be spent: it comes in evenly, and a round that took longer is followed by a pause.
+#[derive(Default)]
+struct Purse {
+    since: Option<Instant>,
+    saved: Duration,
+    owed: Duration,
+}
+
+/// What a round may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Budget {
+    Everything,
+    Time(Duration),
+}
+
+impl Budget {
+    const fn left(self) -> Option<Duration> {
+        match self {
+            Self::Everything => None,
+            Self::Time(t) => Some(t),
+        }
+    }
+}
+
+impl Purse {
+    /// What a round may take now; `None` while earlier ones are not paid for.
+    fn budget(&mut self, now: Instant) -> Option<Budget> {
+        let Some(since) = self.since.replace(now) else { return Some(Budget::Everything) };
+        let income = now.saturating_duration_since(since) / SHARE;
+        self.saved = (self.saved + income.saturating_sub(self.owed)).min(LONGEST);
+        self.owed = self.owed.saturating_sub(income);
+        self.owed.is_zero().then_some(Budget::Time(self.saved))
+    }
+
+    fn pay(&mut self, spent: Duration) {
+        self.owed += spent.saturating_sub(self.saved);
+        self.saved = self.saved.saturating_sub(spent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn following_takes_its_share_of_a_core_and_no_more() {
+        let mut purse = Purse::default();
+        let mut now = Instant::now();
+        assert_eq!(purse.budget(now), Some(Budget::Everything));
+        purse.pay(Duration::from_millis(200));
+        let second = Duration::from_secs(1);
+        // 200 ms are ten seconds' income.
+        for _ in 0..9 {
+            now += second;
+            assert_eq!(purse.budget(now), None);
+        }
+        now += second;
+        assert_eq!(purse.budget(now), Some(Budget::Time(Duration::ZERO)));
+        now += second;
+        assert_eq!(purse.budget(now), Some(Budget::Time(Duration::from_millis(20))));
+        purse.pay(Duration::from_millis(5));
+        now += second;
+        assert_eq!(purse.budget(now), Some(Budget::Time(Duration::from_millis(35))));
+        now += second * 3600;
+        assert_eq!(purse.budget(now), Some(Budget::Time(LONGEST)));
+    }
+}
