@@ -61,6 +61,23 @@ const TEXTS: &[&[Embedded]] = &[documents!["en":
     "neighbour-table-full"
     "path-mtu"
     "time-wait-overflow"
+    // Rules: the sysctl audit.
+    "sysctl-tw-recycle"
+    "sysctl-timestamps-off"
+    "sysctl-tw-buckets"
+    "sysctl-fin-timeout"
+    "sysctl-synack-retries"
+    "sysctl-retries2-low"
+    "sysctl-orphan-retries"
+    "sysctl-keepalive-aggressive"
+    "sysctl-syncookies-off"
+    "sysctl-somaxconn-low"
+    "sysctl-abort-on-overflow"
+    "sysctl-port-range"
+    "sysctl-max-orphans-low"
+    "sysctl-conntrack-timeouts"
+    "sysctl-rp-filter"
+    "sysctl-tcp-mem"
 ]];
 
 /// Every document of every language.
