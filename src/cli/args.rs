@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::filter::FilterArgs;
 use crate::diagnose::knowledge::{self, Document, ENGLISH};
 use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
@@ -100,6 +101,8 @@ pub(super) struct ReportArgs {
     /// For programs
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -123,6 +126,8 @@ pub(super) struct ListArgs {
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
     pub(super) info: bool,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -1,23 +1,35 @@
 //! `tcptop list`.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 
 use super::args::{Args, ListArgs};
+use super::filter::narrow;
 use super::{WRITING, complain, look, looker, stdout};
 use crate::query::{ColumnId, Selection, SocketQuery, sockets};
 use crate::report::{self, List};
 
 pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
+    let filter = options.filter.parse()?;
     let mut shown = match (&options.columns, options.json) {
         (Some(columns), _) => columns.iter(),
         (None, true) => report::JSON_COLUMNS.iter(),
         (None, false) => ColumnId::USUAL.iter(),
     };
     let mut looker = looker(args, None);
-    if options.sort.column.needs_owners() || shown.any(|c| c.needs_owners()) {
+    let needs_owners = filter.as_ref().is_some_and(|f| f.needs().owners);
+    if needs_owners || options.sort.column.needs_owners() || shown.any(|c| c.needs_owners()) {
         looker = looker.with_owners(None);
     }
-    let world = &look(&mut looker)?.world;
+    if let Some(filter) = &filter {
+        looker.source().ask_for(filter.asked());
+    }
+    let whole = look(&mut looker)?;
+    let world = &match &filter {
+        Some(filter) => narrow(&mut looker, &whole.world, filter),
+        None => Arc::clone(&whole.world),
+    };
     let want = options.limit.unwrap_or(usize::MAX);
     let view = sockets(world, &SocketQuery { select: Selection::All, sort: options.sort, want });
     let mut detail = |snapshot: &crate::analysis::Snapshot, row: &crate::model::SocketRow| {

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod explain;
+mod filter;
 mod lab;
 mod list;
 mod live;
@@ -31,6 +32,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
+            if let Some(usage) = e.downcast_ref::<clap::Error>() {
+                usage.exit();
+            }
             complain(format_args!("{e:#}"));
             ExitCode::FAILURE
         }

@@ -1,24 +1,37 @@
 //! `tcptop report`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::args::{Args, ReportArgs};
+use super::filter::narrow;
 use super::{WRITING, look, looker, stdout};
-use crate::diagnose::RuleBook;
+use crate::diagnose::{Judged, RuleBook};
+use crate::model::Asked;
 use crate::report;
 
 /// How long the processes may be looked at if the sockets are known sooner: enough for tens of thousands of descriptors.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
-    let mut looker = looker(args, Some(RuleBook::defaults()?)).with_owners(Some(PATIENCE));
-    let judged = look(&mut looker)?;
+    let filter = options.filter.parse()?;
+    let needs = filter.as_ref().map(|f| f.needs()).unwrap_or_default();
+    let patience = if needs.owners { None } else { Some(PATIENCE) };
+    let mut looker = looker(args, Some(RuleBook::defaults()?)).with_owners(patience);
+    // The findings are about the whole machine, so the kernel is asked for all sockets.
+    looker.source().ask_for(Asked { autobound: needs.autobound, ..Asked::default() });
+    let mut judged = look(&mut looker)?;
+    if let Some(filter) = &filter {
+        let world = narrow(&mut looker, &judged.world, filter);
+        judged = Arc::new(Judged { world, judgements: judged.judgements.clone() });
+    }
+    let text = filter.map(|f| f.expr().to_string());
     if options.json {
-        report::write_report_json(&judged, stdout())
+        report::write_report_json(&judged, text.as_deref(), stdout())
     } else {
-        report::write_report_text(&judged, args.styled(), stdout())
+        report::write_report_text(&judged, text.as_deref(), args.styled(), stdout())
     }
     .context(WRITING)
 }

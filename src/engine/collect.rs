@@ -122,6 +122,11 @@ impl<S: Source> Looker<S> {
         Some(judge.look(&self.host, snapshot, &mut ask))
     }
 
+    /// The source, to be told what to ask for.
+    pub const fn source(&mut self) -> &mut S {
+        &mut self.source
+    }
+
     /// Everything that is known about one socket now.
     pub fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
         self.source.detail(row, origin)

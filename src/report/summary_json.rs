@@ -24,6 +24,9 @@ struct Document<'a> {
     schema: u32,
     taken_at: Option<String>,
     host: Host<'a>,
+    /// Only sockets that match it are in states, peers, listeners and ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<&'a str>,
     complete: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<String>,
@@ -210,11 +213,11 @@ fn rounded(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 1000.0
 }
 
-/// Writes the report of the first namespace of the world, with every finding.
+/// Writes the report of the first namespace of the world, with every finding; `filter` is the text of the filter in force.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
+pub fn write_json(judged: &Judged, filter: Option<&str>, mut out: impl Write) -> io::Result<()> {
     let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let sample = &snapshot.sample;
@@ -224,6 +227,7 @@ pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
         schema: SCHEMA,
         taken_at: time::rfc3339(sample.taken.wall),
         host: Host::of(world, snapshot),
+        filter,
         complete: sample.completeness.is_complete(),
         gaps: incomplete::gaps(sample).chain(incomplete::owners(snapshot)).collect(),
         states: States {

@@ -7,7 +7,7 @@ use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
 use crate::diagnose::Judged;
 use crate::diagnose::knowledge::title;
-use crate::model::TcpState;
+use crate::model::{ForeignText, TcpState};
 use crate::query::Align::{Left, Right};
 use crate::query::{
     Column, DestinationColumn, DestinationQuery, Grouped, Grouping, ListenerColumn, ListenerQuery,
@@ -17,11 +17,12 @@ use crate::query::{
 /// How many lines a part has at most.
 const FIRST: usize = 10;
 
-/// Writes the report of the first namespace of the world; headings are bold if `bold`.
+/// Writes the report of the first namespace of the world; headings are bold if `bold`. `filter` is the text of the filter
+/// in force.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_text(judged: &Judged, bold: bool, mut out: impl Write) -> io::Result<()> {
+pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: impl Write) -> io::Result<()> {
     let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let heading = anstyle::Style::new().bold();
@@ -32,6 +33,9 @@ pub fn write_text(judged: &Judged, bold: bool, mut out: impl Write) -> io::Resul
     };
     let mut page = Page { world, snapshot, on: &on, off: &off, out: &mut out };
     page.title()?;
+    if let Some(filter) = filter {
+        writeln!(page.out, "Only sockets that match: {}", ForeignText::from(filter))?;
+    }
     page.findings(judged)?;
     page.states()?;
     page.limits()?;

@@ -218,7 +218,8 @@ impl Dumper {
         }
         self.sees_bound |= !intake.bound.is_empty();
         // A dump of less proves nothing about what this kernel can show.
-        if !self.sees_bound && self.asked == Asked::default() {
+        if !self.sees_bound && self.asked.condition.is_none() && self.asked.states & ALL_STATES == ALL_STATES
+        {
             gaps.push(Gap::BoundInactiveHidden);
         }
         gaps.dedup();
