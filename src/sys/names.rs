@@ -37,8 +37,8 @@ pub fn user_id(name: &str) -> Option<u32> {
     passwd(&text).find(|(_, user)| *user == name.as_bytes()).map(|(uid, _)| uid)
 }
 
-/// The id of a cgroup by its path in the v2 hierarchy: the inode of its directory (`cgroup_id` in
-/// `include/linux/cgroup.h`, on 64-bit kernels).
+/// The id of a cgroup by its path in the v2 hierarchy, or by the path of its directory: the directory's inode (`cgroup_id`
+/// in `include/linux/cgroup.h`, on 64-bit kernels).
 #[must_use]
 pub fn cgroup_id(path: &str) -> Option<u64> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
@@ -47,7 +47,9 @@ pub fn cgroup_id(path: &str) -> Option<u64> {
         let mount = fields.next()?;
         (fields.next()? == "cgroup2").then_some(mount)
     })?;
-    let metadata = fs::metadata(format!("{mount}/{}", path.trim_start_matches('/'))).ok()?;
+    let below =
+        path.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
+    let metadata = fs::metadata(format!("{mount}/{}", below.trim_start_matches('/'))).ok()?;
     metadata.is_dir().then(|| metadata.ino())
 }
 

@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod facts;
+mod filter;
 mod harness;
 mod healthy;
 mod info;

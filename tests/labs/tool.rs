@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tcptop::lab::Host;
 
-const TCPTOP: &str = env!("CARGO_BIN_EXE_tcptop");
+pub const TCPTOP: &str = env!("CARGO_BIN_EXE_tcptop");
 
 /// `tcptop list --json` with more arguments if wanted.
 pub fn list(host: &Host, args: &[&str]) -> Listed {
