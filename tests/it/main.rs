@@ -6,6 +6,7 @@ mod arguments;
 mod check;
 mod explain;
 mod facts;
+mod filter;
 mod lab;
 mod list;
 mod report;

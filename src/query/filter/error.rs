@@ -33,17 +33,23 @@ impl FilterError {
         self
     }
 
-    /// The message, the text, and a line that points at the place, for a terminal with a fixed width of characters.
+    /// The message, the text around the place, and a line that points at it, for a terminal with a fixed width of
+    /// characters.
     #[must_use]
     pub fn pointed(&self, text: &str) -> String {
-        let shown = |s: &str| {
-            s.chars().map(|c| if crate::model::is_unsafe(c) { '\u{fffd}' } else { c }).collect::<String>()
+        /// Characters that are shown on either side of the place, and of it.
+        const AROUND: usize = 60;
+        let shown = |s: &str| -> String {
+            s.chars().map(|c| if crate::model::is_unsafe(c) { '\u{fffd}' } else { c }).collect()
         };
-        let before = shown(text.get(..self.at.start).unwrap_or(text));
-        let wrong = shown(text.get(self.at.clone()).unwrap_or(""));
         let width = |s: &str| unicode_width::UnicodeWidthStr::width(s);
-        let line = shown(text);
-        format!("{self}\n  {line}\n  {:>2$}{}", "", "^".repeat(width(&wrong).max(1)), width(&before))
+        let before = text.get(..self.at.start).unwrap_or(text);
+        let skipped = before.chars().count().saturating_sub(AROUND);
+        let before: String = shown(before).chars().skip(skipped).collect();
+        let wrong: String = shown(text.get(self.at.clone()).unwrap_or("")).chars().take(AROUND).collect();
+        let after: String = shown(text.get(self.at.end..).unwrap_or("")).chars().take(AROUND).collect();
+        let carets = "^".repeat(width(&wrong).max(1));
+        format!("{self}\n  {before}{wrong}{after}\n  {}{carets}", " ".repeat(width(&before)))
     }
 }
 

@@ -1,0 +1,57 @@
+//! The FILTER argument end to end.
+
+use predicates::prelude::*;
+
+use crate::{Pair, json, stdout, tcptop};
+
+#[test]
+fn a_list_holds_the_matching_sockets_only() {
+    let (one, other) = (Pair::new("127.0.0.1"), Pair::new("127.0.0.1"));
+    let port = one.port().to_string();
+    let listed = json(&["list", "--json", "sport", "=", &port]);
+    let sockets = listed["sockets"].as_array().unwrap();
+    assert_eq!(sockets.len(), 2, "the listener and the accepted connection: {listed}");
+    assert!(sockets.iter().all(|s| s["local"]["port"] == one.port()));
+    let both = format!("state established ( sport = :{port} or dport = :{} )", other.port());
+    assert_eq!(stdout(&["list", "--csv", &both]).lines().count(), 3);
+    assert_eq!(stdout(&["list", "--csv", "sport", "=", &port, "--limit", "1"]).lines().count(), 2);
+}
+
+#[test]
+fn a_report_is_of_the_matching_sockets_and_says_so() {
+    let pair = Pair::new("127.0.0.1");
+    let filter = format!("dport = :{} and state established", pair.port());
+    let report = json(&["report", "--json", &filter]);
+    assert_eq!(report["filter"], format!("dport = :{} and state established", pair.port()));
+    assert_eq!(report["states"]["tcp"], serde_json::json!({"ESTABLISHED": 1}));
+    assert_eq!(report["peers"][0]["total"], 1);
+    assert!(stdout(&["report", &filter]).contains(&format!("Only sockets that match: {filter}")));
+    assert_eq!(json(&["report", "--json"]).get("filter"), None);
+}
+
+#[test]
+fn times_are_asked_of_the_kernel() {
+    let pair = Pair::new("127.0.0.1");
+    let count = |filter: &str| {
+        let filter = format!("state established ( sport = :{0} or dport = :{0} ) and {filter}", pair.port());
+        stdout(&["list", "--csv", &filter]).lines().count() - 1
+    };
+    assert_eq!([count("idle < 1h"), count("idle > 1h"), count("not idle > 1h")], [2, 0, 2]);
+    assert_eq!(count("rtt < 10s"), 2);
+}
+
+#[test]
+fn a_mistake_is_pointed_at() {
+    for command in ["list", "report"] {
+        tcptop(&[command, "dst", "10.0.0.1", "dprot", "=", "80"])
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(predicate::str::contains("did you mean dport?"))
+            .stderr(predicate::str::contains("  dst 10.0.0.1 dprot = 80\n               ^^^^^\n"));
+    }
+    tcptop(&["list", &"( ".repeat(30_000)])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("nested deeper"));
+}
