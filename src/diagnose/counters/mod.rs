@@ -7,6 +7,7 @@ mod kernel_log;
 mod memory;
 mod moved;
 mod neighbours;
+mod path_mtu;
 mod paws;
 mod receive;
 mod storms;
@@ -95,6 +96,12 @@ pub const RULES: &[RuleSpec] = &[
         family: F,
         proven: Proven::Lab("time-wait-overflow"),
         build: |_| Ok(Box::new(time_wait_overflow::TimeWaitOverflow::default())),
+    },
+    RuleSpec {
+        id: path_mtu::ID,
+        family: F,
+        proven: Proven::Lab("path-mtu"),
+        build: |_| Ok(Box::new(path_mtu::PathMtu::default())),
     },
     RuleSpec {
         id: udp::ID,
