@@ -78,6 +78,28 @@ const TEXTS: &[&[Embedded]] = &[documents!["en":
     "sysctl-conntrack-timeouts"
     "sysctl-rp-filter"
     "sysctl-tcp-mem"
+    // TCP states.
+    "state-established"
+    "state-syn-sent"
+    "state-syn-recv"
+    "state-fin-wait1"
+    "state-fin-wait2"
+    "state-time-wait"
+    "state-close-wait"
+    "state-last-ack"
+    "state-closing"
+    "state-listen"
+    "state-bound-inactive"
+    "state-close"
+    // Limits.
+    "limit-ephemeral-ports"
+    "limit-conntrack"
+    "limit-time-wait-buckets"
+    "limit-orphans"
+    "limit-tcp-memory"
+    "limit-open-files"
+    "limit-accept-queue"
+    "limit-process-fds"
 ]];
 
 /// Every document of every language.
