@@ -13,6 +13,7 @@ mod keepalive;
 mod observer;
 mod oracle;
 mod ports;
+mod processes;
 mod scenarios;
 mod scenarios_command;
 mod ss;

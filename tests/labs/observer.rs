@@ -12,7 +12,7 @@ use crate::states::zoo;
 use crate::tool::{self, Listed};
 
 /// `nobody` on every distribution.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 #[test]
 fn an_ordinary_user_sees_every_socket() {
@@ -71,7 +71,7 @@ fn a_report_says_with_whose_eyes_it_was_made() {
 
 /// The program where everyone may run it: a build directory often is not such a place. `None` where this process
 /// cannot become somebody else.
-fn program_for_everyone() -> Option<(TempDir, PathBuf)> {
+pub fn program_for_everyone() -> Option<(TempDir, PathBuf)> {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     let users: u64 = map.split_whitespace().nth(2)?.parse().ok()?;
     if users <= u64::from(NOBODY) {
@@ -90,7 +90,7 @@ fn without_time(listed: &Listed) -> Vec<Value> {
         let mut row = row.clone();
         let fields = row.as_object_mut().unwrap();
         // Whoever may ask the sockets themselves knows more of keepalive and of processes.
-        for key in ["processes", "keepalive"] {
+        for key in ["processes", "cgroup", "keepalive"] {
             fields.remove(key);
         }
         if let Some(timer) = fields.get_mut("timer").and_then(Value::as_object_mut) {

@@ -21,6 +21,11 @@ pub fn list_as(host: &Host, uid: u32, program: &Path, args: &[&str]) -> Listed {
     Listed::new(json(&run(host, command.args(["list", "--json"]).args(args).uid(uid).gid(uid))))
 }
 
+/// `tcptop list` with more arguments, for people or as CSV.
+pub fn list_text(host: &Host, args: &[&str]) -> String {
+    String::from_utf8(run(host, Command::new(TCPTOP).arg("list").args(args)).stdout).unwrap()
+}
+
 /// `tcptop report --json`.
 pub fn report(host: &Host) -> Value {
     json(&run(host, Command::new(TCPTOP).args(["report", "--json"])))
@@ -55,7 +60,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    fn new(mut head: Value) -> Self {
+    /// Takes the rows apart by their cookies.
+    pub fn new(mut head: Value) -> Self {
         let sockets = head.as_object_mut().unwrap().remove("sockets").unwrap();
         let mut rows = BTreeMap::new();
         for row in sockets.as_array().unwrap() {
