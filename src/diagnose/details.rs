@@ -25,6 +25,8 @@ pub struct DetailEntry {
     pub acked_since: Duration,
     /// Since when `bytes_received` has had its present value.
     pub received_since: Duration,
+    /// Since when the receive queue has not become shorter.
+    pub unread_since: Duration,
 }
 
 impl DetailEntry {
@@ -56,7 +58,7 @@ impl DetailEntry {
 
     /// A field of `tcp_info` in milliseconds, as a time.
     #[must_use]
-    pub fn time(&self, field: impl Fn(&TcpInfo) -> Option<u64>) -> Option<Duration> {
+    pub fn time(&self, field: impl FnOnce(&TcpInfo) -> Option<u64>) -> Option<Duration> {
         self.info().and_then(field).map(Duration::from_millis)
     }
 }
@@ -83,6 +85,10 @@ impl Details {
                 asked: at,
                 acked_since: since(TcpInfo::bytes_acked, |w| w.acked_since),
                 received_since: since(TcpInfo::bytes_received, |w| w.received_since),
+                unread_since: was
+                    .as_ref()
+                    .filter(|w| w.detail.row.recv_q <= detail.row.recv_q)
+                    .map_or(at, |w| w.unread_since),
                 detail,
             };
             self.entries.insert(cookie, entry);

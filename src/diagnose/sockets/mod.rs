@@ -3,12 +3,21 @@
 mod accept_queue;
 mod acceptor;
 mod close_wait;
+mod closing;
 mod common;
+mod dead_peer;
 mod ephemeral_ports;
+mod fin_wait2;
+mod no_keepalive;
 mod orphans;
+mod send_stuck;
+mod slow_keepalive;
+mod still;
 mod syn_recv;
 mod syn_sent;
 mod time_wait;
+mod unread;
+mod zero_window;
 
 use super::rule::{Family, Proven, RuleSpec};
 
@@ -29,9 +38,17 @@ pub const RULES: &[RuleSpec] = &[
     rule!(close_wait::CloseWaitLeak, Proven::Lab("close-wait-read")),
     rule!(time_wait::TimeWaitPileup, Proven::Lab("ports-exhausted")),
     rule!(ephemeral_ports::EphemeralPorts, Proven::Lab("ports-exhausted")),
+    rule!(fin_wait2::FinWait2Pileup, Proven::Lab("fin-wait2-held")),
     rule!(orphans::OrphanLimit, Proven::Sample("tcp_max_orphans is a limit of the whole host")),
+    rule!(closing::LastAckPileup, Proven::Lab("peers-vanished-closing")),
     rule!(syn_recv::SynRecvPileup, Proven::Lab("syn-flood-cookies")),
     rule!(accept_queue::AcceptQueueFull, Proven::Lab("accept-queue-hang")),
     rule!(syn_sent::SynSentPileup, Proven::Lab("blackhole")),
+    rule!(no_keepalive::NoKeepalive, Proven::Lab("no-keepalive")),
+    rule!(slow_keepalive::KeepaliveTooSlow, Proven::Lab("peers-vanished-idle")),
+    rule!(dead_peer::DeadPeer, Proven::Lab("peers-vanished-data")),
+    rule!(zero_window::ZeroWindowStall, Proven::Lab("zero-window")),
+    rule!(unread::UnreadReceiveQueue, Proven::Lab("stopped-reader")),
+    rule!(send_stuck::SendQueueStuck, Proven::Lab("peers-vanished-data")),
     rule!(acceptor::WithoutAcceptor, Proven::Lab("close-wait-unaccepted")),
 ];

@@ -1,0 +1,179 @@
+//! Receive queues that nobody reads.
+
+use std::time::Duration;
+
+use super::common::{float, grouped, numbers, observed, sockets};
+use super::still::Still;
+use crate::diagnose::details::DetailEntry;
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
+use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
+use crate::model::TcpInfo;
+
+/// The rule's id.
+pub const ID: &str = "unread-receive-queue";
+
+numbers! { still_s: f64, sockets: u32, full_ratio: f64 }
+
+/// Data that a program has not read, and none comes or goes. A busy server shows the same Recv-Q at two looks, one
+/// request's size, while everything moves: only bytes that no longer come prove it.
+pub struct UnreadReceiveQueue {
+    numbers: Numbers,
+    still: Still,
+}
+
+impl UnreadReceiveQueue {
+    /// The rule with its thresholds.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        Ok(Self { numbers: thresholds.section(ID)?, still: Still::default() })
+    }
+
+    /// Whether the peer cannot send any more.
+    fn is_full(&self, entry: &DetailEntry) -> bool {
+        let window = entry.info().and_then(TcpInfo::rcv_wnd);
+        let part = entry.detail.mem.map(|m| f64::from(m.rmem_alloc) / f64::from(m.rcvbuf.max(1)));
+        window == Some(0) || part.is_some_and(|p| p >= self.numbers.full_ratio)
+    }
+}
+
+fn still_for(entry: &DetailEntry) -> Option<Duration> {
+    let nothing_read = entry.asked.saturating_sub(entry.unread_since);
+    Some(entry.nothing_received_for()?.min(nothing_read))
+}
+
+impl Rule for UnreadReceiveQueue {
+    fn wants(&mut self, context: &Context<'_>) -> Vec<u32> {
+        self.still.candidates(context, &context.survey.unread.rows, |row| row.recv_q)
+    }
+
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        if let Some(why) = context.no_identity() {
+            return Verdict::NotExamined(why);
+        }
+        let enough = Duration::from_secs_f64(self.numbers.still_s);
+        let mut young = 0;
+        let mut still = Vec::new();
+        for (at, row) in context.rows(&context.survey.unread.rows) {
+            let Some(entry) = context.detail(row) else { continue };
+            match still_for(entry) {
+                Some(time) if time >= enough => still.push((context.holder(row), at)),
+                Some(time) if time == entry.watched() => young += 1,
+                _ => {}
+            }
+        }
+        let levels = Levels { warning: Some(self.numbers.sockets.into()), ..Levels::default() };
+        let mut drafts = Vec::new();
+        for (subject, rows) in grouped(still.into_iter()) {
+            let entries = || context.rows(&rows).filter_map(|(_, row)| context.detail(row));
+            let full = entries().filter(|e| self.is_full(e)).count();
+            let many = levels.grade(float(rows.len()), context.held.severity(ID, &subject));
+            if many.is_none() && full == 0 {
+                continue;
+            }
+            let longest = entries().filter_map(still_for).max().unwrap_or_default();
+            let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.recv_q)).sum();
+            let mut evidence = vec![
+                sockets("sockets", rows.len()),
+                observed("still_s", longest),
+                Evidence::new("unread", Value::Bytes(bytes), Source::SockDiag),
+                Evidence::new("full", Value::Count(full as u64), Source::TcpInfo),
+            ];
+            evidence.extend(context.peers(&rows));
+            drafts.push(Draft {
+                variant: (full > 0).then_some("full"),
+                proof: context.proof(&rows),
+                ..Draft::new(Severity::Warning, subject, evidence)
+            });
+        }
+        if drafts.is_empty() && young >= self.numbers.sockets {
+            return Verdict::AskAgain("whether anything is read from receive queues");
+        }
+        Verdict::of(drafts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::Subject;
+    use crate::diagnose::testing::{Bench, detail, drafts, owners};
+    use crate::model::{SkMemInfo, TcpState};
+    use crate::testkit::socket;
+
+    fn rule() -> UnreadReceiveQueue {
+        UnreadReceiveQueue::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    fn bench(count: u8) -> Bench {
+        let mut b = Bench::new();
+        for n in 0..count {
+            let mut r =
+                socket(TcpState::Established, "10.0.0.1:80", &format!("10.0.9.9:{}", 4000 + u16::from(n)));
+            r.recv_q = 300;
+            r.set_cookie(1 + u32::from(n), 0);
+            b.rows.push(r);
+        }
+        b.owners = Some(owners(8, "worker", 1024, &b.rows));
+        b
+    }
+
+    fn tell(b: &mut Bench, received: u64, window: u64) {
+        let one = |r: &crate::model::SocketRow| {
+            (r.cookie(), detail(*r, &[("bytes_received", received), ("rcv_wnd", window)]))
+        };
+        b.details = b.rows.iter().map(one).collect();
+    }
+
+    fn judged(mut b: Bench, step_ms: u64, moved: u64, window: u64) -> Verdict {
+        b.step = Duration::from_millis(step_ms);
+        let mut rule = rule();
+        tell(&mut b, 900, window);
+        b.judge(&mut rule);
+        tell(&mut b, 900 + moved, window);
+        b.judge(&mut rule)
+    }
+
+    #[test]
+    fn ten_that_nobody_reads_for_a_second_are_a_warning() {
+        let found = drafts(judged(bench(10), 1000, 0, 500));
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert_eq!(found[0].subject, Subject::Process { pid: 8, comm: "worker".into() });
+        assert_eq!(judged(bench(9), 1000, 0, 500), Verdict::Quiet);
+        assert!(matches!(judged(bench(10), 999, 0, 500), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn a_busy_server_shows_the_same_queue_while_everything_moves() {
+        assert_eq!(judged(bench(50), 1000, 300, 500), Verdict::Quiet);
+    }
+
+    #[test]
+    fn one_with_a_full_buffer_is_enough() {
+        assert_eq!(drafts(judged(bench(1), 1000, 0, 0))[0].variant, Some("full"));
+        let mut b = bench(1);
+        let mut rule = rule();
+        let mem = SkMemInfo { rmem_alloc: 90, rcvbuf: 100, ..SkMemInfo::default() };
+        tell(&mut b, 900, 500);
+        b.details[0].1.mem = Some(mem);
+        b.judge(&mut rule);
+        assert_eq!(drafts(b.judge(&mut rule)).len(), 1);
+    }
+
+    #[test]
+    fn a_queue_that_gets_shorter_is_read() {
+        let mut b = bench(20);
+        let mut rule = rule();
+        for queue in [900, 600, 300] {
+            b.rows.iter_mut().for_each(|r| r.recv_q = queue);
+            tell(&mut b, 900, 500);
+            assert!(!matches!(b.judge(&mut rule), Verdict::Fires(_)));
+        }
+    }
+
+    #[test]
+    fn without_cookies_it_cannot_be_judged() {
+        let mut b = bench(10);
+        b.source = crate::model::TableSource::Procfs;
+        assert!(matches!(b.judge(&mut rule()), Verdict::NotExamined(_)));
+    }
+}

@@ -1,0 +1,156 @@
+//! Peers whose receive window is closed and stays closed.
+
+use std::time::Duration;
+
+use super::common::{grouped, numbers, observed, sockets};
+use super::still::Still;
+use crate::diagnose::details::DetailEntry;
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::rule::{Context, Rule, Verdict};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
+use crate::model::{SocketRow, TcpInfo, TimerKind};
+
+/// The rule's id.
+pub const ID: &str = "zero-window-stall";
+
+/// A peer that acknowledged something this lately is there: retransmission timeouts grow to two minutes (`TCP_RTO_MAX`).
+const YOUNG: Duration = Duration::from_secs(125);
+
+numbers! { still_s: f64 }
+
+/// The peer takes nothing: its program does not read. The persist timer alone proves nothing, because a slow download
+/// sits in it most of the time and moves.
+pub struct ZeroWindowStall {
+    numbers: Numbers,
+    still: Still,
+}
+
+impl ZeroWindowStall {
+    /// The rule with its thresholds.
+    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
+        Ok(Self { numbers: thresholds.section(ID)?, still: Still::default() })
+    }
+}
+
+/// Whether the peer's window is closed.
+pub fn is_closed(row: &SocketRow, entry: &DetailEntry) -> bool {
+    let zero = entry.info().and_then(TcpInfo::snd_wnd) == Some(0);
+    match row.timer() {
+        TimerKind::Probe => true,
+        // Data in flight when the window closed: the kernel keeps the retransmission timer
+        // (`tcp_retransmit_timer` in net/ipv4/tcp_timer.c) and counts no timeout while the peer answers.
+        TimerKind::Retransmit => {
+            zero && row.retrans == 0 && entry.time(TcpInfo::last_ack_recv).is_some_and(|t| t < YOUNG)
+        }
+        _ => zero,
+    }
+}
+
+impl Rule for ZeroWindowStall {
+    fn wants(&mut self, context: &Context<'_>) -> Vec<u32> {
+        let mut rows = self.still.candidates(context, &context.survey.sending.rows, |row| row.send_q);
+        // Those in the persist timer first.
+        rows.sort_by_key(|at| context.row(*at).is_none_or(|row| row.timer() != TimerKind::Probe));
+        rows
+    }
+
+    fn judge(&mut self, context: &Context<'_>) -> Verdict {
+        if let Some(why) = context.no_identity() {
+            return Verdict::NotExamined(why);
+        }
+        let enough = Duration::from_secs_f64(self.numbers.still_s);
+        let mut again = false;
+        let mut stuck = Vec::new();
+        for (at, row) in context.rows(&context.survey.sending.rows) {
+            let Some(entry) = context.detail(row) else {
+                again |= row.timer() == TimerKind::Probe;
+                continue;
+            };
+            match entry.nothing_acked_for() {
+                Some(time) if is_closed(row, entry) && time >= enough => stuck.push((row.peer, at)),
+                Some(_) => again |= is_closed(row, entry) && entry.watched() < enough,
+                None => again |= row.timer() == TimerKind::Probe,
+            }
+        }
+        let drafts = grouped(stuck.into_iter()).into_iter().map(|(peer, rows)| {
+            let still = |(_, row)| context.detail(row)?.nothing_acked_for();
+            let longest = context.rows(&rows).filter_map(still).max().unwrap_or_default();
+            let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
+            let mut evidence = vec![
+                sockets("sockets", rows.len()),
+                observed("still_s", longest),
+                Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
+            ];
+            evidence.extend(context.processes(&rows));
+            let subject = Subject::Peer { addr: peer, prefix: None };
+            Draft { proof: context.proof(&rows), ..Draft::new(Severity::Warning, subject, evidence) }
+        });
+        let drafts: Vec<_> = drafts.collect();
+        if drafts.is_empty() && again {
+            return Verdict::AskAgain("whether anything is acknowledged on connections with a closed window");
+        }
+        Verdict::of(drafts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::testing::{Bench, detail, drafts};
+    use crate::model::TcpState;
+    use crate::testkit::socket;
+
+    fn rule() -> ZeroWindowStall {
+        ZeroWindowStall::new(&Thresholds::defaults().unwrap()).unwrap()
+    }
+
+    fn bench(timer: u8, retrans: u8) -> Bench {
+        let mut b = Bench::new();
+        let mut r = socket(TcpState::Established, "10.0.0.5:80", "10.0.9.9:4000");
+        (r.timer_raw, r.retrans, r.send_q) = (timer, retrans, 50_000);
+        r.set_cookie(1, 0);
+        b.rows = vec![r];
+        b
+    }
+
+    fn tell(b: &mut Bench, acked: u64, window: u64, heard: u64) {
+        let fields = [("bytes_acked", acked), ("snd_wnd", window), ("last_ack_recv", heard)];
+        b.details = vec![(1, detail(b.rows[0], &fields))];
+    }
+
+    /// Two looks so far apart, with so much acknowledged in between.
+    fn judged(mut b: Bench, step_ms: u64, moved: u64, window: u64, heard: u64) -> Verdict {
+        b.step = Duration::from_millis(step_ms);
+        let mut rule = rule();
+        tell(&mut b, 500, window, heard);
+        b.judge(&mut rule);
+        tell(&mut b, 500 + moved, window, heard);
+        b.judge(&mut rule)
+    }
+
+    #[test]
+    fn a_second_in_the_persist_timer_without_an_acknowledgement_is_a_stall() {
+        let found = drafts(judged(bench(4, 2), 1000, 0, 0, 50));
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert!(matches!(judged(bench(4, 2), 999, 0, 0, 50), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn a_slow_download_moves() {
+        assert_eq!(judged(bench(4, 2), 1000, 1, 0, 50), Verdict::Quiet);
+    }
+
+    #[test]
+    fn a_shrunk_window_shows_the_retransmission_timer() {
+        assert_eq!(drafts(judged(bench(1, 0), 1000, 0, 0, 50)).len(), 1);
+        assert_eq!(judged(bench(1, 0), 1000, 0, 9000, 50), Verdict::Quiet, "an open window");
+        assert_eq!(judged(bench(1, 3), 1000, 0, 0, 50), Verdict::Quiet, "a dead peer");
+        assert_eq!(judged(bench(1, 0), 1000, 0, 0, 200_000), Verdict::Quiet, "not heard of for minutes");
+    }
+
+    #[test]
+    fn without_tcp_info_it_asks_again() {
+        let mut b = bench(4, 0);
+        assert!(matches!(b.judge(&mut rule()), Verdict::AskAgain(_)));
+    }
+}
