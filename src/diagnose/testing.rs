@@ -8,7 +8,7 @@ use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::Analyzer;
 use crate::model::{
-    CounterTable, Facts, Host, ListenerDrops, Origin, Owners, Process, Reading, SocketDetail, SocketRow,
+    CounterTable, Facts, Gap, Host, ListenerDrops, Origin, Owners, Process, Reading, SocketDetail, SocketRow,
     Sysctls, TableSource, TcpInfo, sysctl,
 };
 use crate::testkit;
@@ -27,6 +27,8 @@ pub struct Bench {
     pub details: Vec<(u64, SocketDetail)>,
     /// Where the rows come from.
     pub source: TableSource,
+    /// What is missing in the table.
+    pub gaps: Vec<Gap>,
     /// Drops of listeners since they were made, by cookie, ascending.
     pub drops: Vec<ListenerDrops>,
     /// Time between looks.
@@ -49,6 +51,7 @@ impl Bench {
             owners: None,
             details: Vec::new(),
             source: TableSource::SockDiag,
+            gaps: Vec::new(),
             drops: Vec::new(),
             step: Duration::from_secs(1),
             counters: Vec::new(),
@@ -87,6 +90,7 @@ impl Bench {
         self.now += self.step;
         let mut sample = testkit::sample(self.rows.clone());
         sample.completeness.source = self.source;
+        sample.completeness.gaps.clone_from(&self.gaps);
         sample.listener_drops.clone_from(&self.drops);
         sample.taken.mono = self.now;
         sample.taken.wall = self.now;

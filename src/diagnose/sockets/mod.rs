@@ -5,11 +5,16 @@ mod acceptor;
 mod close_wait;
 mod closing;
 mod common;
+mod concentration;
 mod dead_peer;
 mod ephemeral_ports;
 mod fin_wait2;
+mod ghosts;
 mod no_keepalive;
+mod no_table;
 mod orphans;
+mod port_taken;
+mod privileged;
 mod send_stuck;
 mod slow_keepalive;
 mod still;
@@ -36,11 +41,11 @@ macro_rules! rule {
 /// The rules of this family.
 pub const RULES: &[RuleSpec] = &[
     rule!(close_wait::CloseWaitLeak, Proven::Lab("close-wait-read")),
-    rule!(time_wait::TimeWaitPileup, Proven::Lab("ports-exhausted")),
+    rule!(time_wait::TimeWaitPileup, Proven::Lab("time-wait-pileup")),
     rule!(ephemeral_ports::EphemeralPorts, Proven::Lab("ports-exhausted")),
     rule!(fin_wait2::FinWait2Pileup, Proven::Lab("fin-wait2-held")),
     rule!(orphans::OrphanLimit, Proven::Sample("tcp_max_orphans is a limit of the whole host")),
-    rule!(closing::LastAckPileup, Proven::Lab("peers-vanished-closing")),
+    rule!(closing::LastAckPileup, Proven::Lab("last-ack-pileup")),
     rule!(syn_recv::SynRecvPileup, Proven::Lab("syn-flood-cookies")),
     rule!(accept_queue::AcceptQueueFull, Proven::Lab("accept-queue-hang")),
     rule!(syn_sent::SynSentPileup, Proven::Lab("blackhole")),
@@ -50,5 +55,15 @@ pub const RULES: &[RuleSpec] = &[
     rule!(zero_window::ZeroWindowStall, Proven::Lab("zero-window")),
     rule!(unread::UnreadReceiveQueue, Proven::Lab("stopped-reader")),
     rule!(send_stuck::SendQueueStuck, Proven::Lab("peers-vanished-data")),
-    rule!(acceptor::WithoutAcceptor, Proven::Lab("close-wait-unaccepted")),
+    rule!(concentration::PeerConcentration, Proven::Lab("one-leaking-client")),
+    RuleSpec {
+        id: port_taken::ID,
+        family: Family::Sockets,
+        proven: Proven::Lab("port-taken"),
+        build: |_| Ok(Box::new(port_taken::PortTaken::default())),
+    },
+    rule!(no_table::SocketsInNoTable, Proven::Lab("sockets-in-no-table")),
+    rule!(acceptor::WithoutAcceptor, Proven::Lab("listener-without-acceptor")),
+    rule!(ghosts::GhostConnection, Proven::Lab("ghost-connection")),
+    rule!(privileged::PrivilegedPorts, Proven::Lab("privileged-ports")),
 ];
