@@ -125,6 +125,7 @@ pub fn world(snapshots: Vec<Snapshot>) -> World {
         generation: 1,
         host: Arc::new(host()),
         snapshots: snapshots.into_iter().map(Arc::new).collect(),
+        unexamined: Vec::new(),
         own_cpu: None,
     }
 }

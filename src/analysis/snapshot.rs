@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::ProcessAgg;
 use crate::model::{
     Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Sample, Scope, SocketRow, StateCounts, TcpState,
+    Unexamined,
 };
 
 /// What is remembered of a socket from sample to sample, in four bytes.
@@ -427,6 +428,8 @@ pub struct World {
     pub host: Arc<Host>,
     /// One snapshot per namespace, never empty; the first is the one that was asked for.
     pub snapshots: Vec<Arc<Snapshot>>,
+    /// Namespaces that could not be looked into.
+    pub unexamined: Vec<Unexamined>,
     /// Processor time that this program used since the previous look, as a part of one core; `None` at the first.
     pub own_cpu: Option<f32>,
 }

@@ -15,7 +15,7 @@ use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
 use crate::lab::scenarios::SCENARIOS;
 use crate::query::{Column as _, ColumnId, Sort, Spec};
-use crate::source::Wanted;
+use crate::source::{Target, Wanted};
 
 /// What is wrong with TCP on this machine, why, and what to do.
 #[derive(Parser, Debug)]
@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// IPv6 sockets only, those that carry IPv4 included
     #[arg(short = '6', global = true, help_heading = "What to look at")]
     v6: bool,
+    /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
+    #[arg(long, global = true, value_name = "NAME|PID|PATH|all", help_heading = "What to look at")]
+    pub(super) netns: Option<Target>,
     /// Colours and bold text; auto means on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto)]
     color: ColorWhen,

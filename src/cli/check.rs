@@ -13,7 +13,7 @@ use super::{WRITING, complain, is_closed_pipe, look, looker, stdout};
 use crate::diagnose::{Judged, RuleBook, ThresholdError, Thresholds};
 use crate::engine::Looker;
 use crate::report::{self, Outcome};
-use crate::source::Live;
+use crate::source::Source;
 
 /// How often is looked after the first look, at least: what grows must be seen to grow in three steps, and one more.
 /// Longer observations look once a second.
@@ -53,7 +53,7 @@ fn rules(options: &CheckArgs) -> Result<RuleBook, ThresholdError> {
 }
 
 /// Looks again and again for `interval`; the last look is the one that has seen everything.
-fn observe(looker: &mut Looker<Live>, interval: Duration) -> anyhow::Result<Arc<Judged>> {
+fn observe(looker: &mut Looker<Box<dyn Source>>, interval: Duration) -> anyhow::Result<Arc<Judged>> {
     let mut judged = look(looker)?;
     let begun = Instant::now();
     let steps = LEAST_STEPS.max(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX));

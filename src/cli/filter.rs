@@ -10,7 +10,7 @@ use super::complain;
 use crate::analysis::World;
 use crate::engine::{Looker, SystemNames};
 use crate::query::filter::{Filter, Infos, Narrower, Scene};
-use crate::source::Live;
+use crate::source::Source;
 
 #[derive(ClapArgs, Debug)]
 pub(super) struct FilterArgs {
@@ -35,7 +35,11 @@ impl FilterArgs {
 
 /// The world of the matching sockets. Asks for the `tcp_info` that the filter needs, and says of how many sockets it
 /// cannot be told whether they match.
-pub(super) fn narrow(looker: &mut Looker<Live>, world: &World, filter: &Arc<Filter>) -> Arc<World> {
+pub(super) fn narrow(
+    looker: &mut Looker<Box<dyn Source>>,
+    world: &World,
+    filter: &Arc<Filter>,
+) -> Arc<World> {
     let mut infos = Infos::default();
     for snapshot in world.snapshots.iter().filter(|_| filter.needs().info) {
         let scene = Scene::new(snapshot);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::args::Args;
+use super::source;
 use crate::engine::{Collector, Looker};
-use crate::source::{Live, LiveOptions};
 use crate::tui::theme::{LookOptions, Theme};
 use crate::tui::{self, Feed};
 
@@ -17,9 +17,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         io::stdout().is_terminal(),
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
     );
-    let wanted = args.families();
+    let (wanted, netns) = (args.families(), args.netns.clone());
     let feed = Feed::default();
-    let open = move || Looker::new(Live::open(LiveOptions { wanted })).followed_by_owners();
+    let open = move || Looker::new(source(wanted, netns)).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
             .context("starting the collecting thread")?;

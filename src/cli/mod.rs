@@ -22,7 +22,7 @@ use clap::CommandFactory as _;
 
 use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
-use crate::source::{Live, LiveOptions};
+use crate::source::{Live, LiveOptions, Many, Source, SourceError, Target, Wanted};
 use args::{Args, Command};
 
 /// Runs the program.
@@ -86,16 +86,28 @@ fn write_all(bytes: &[u8]) -> anyhow::Result<()> {
 const WRITING: &str = "writing to standard output";
 
 /// Someone who looks at this machine as the arguments say; with rules, he judges, too.
-fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Live> {
-    let looker = Looker::new(Live::open(LiveOptions { wanted: args.families() }));
+fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Box<dyn Source>> {
+    let looker = Looker::new(source(args.families(), args.netns.clone()));
     match rules {
         Some(rules) => looker.judged_by(rules),
         None => looker,
     }
 }
 
-fn look(looker: &mut Looker<Live>) -> anyhow::Result<Arc<Judged>> {
-    looker
-        .look()
-        .map_err(|e| anyhow::anyhow!("{e}; loading the kernel module tcp_diag or mounting /proc would help"))
+/// This namespace, or those that were asked for.
+fn source(wanted: Wanted, netns: Option<Target>) -> Box<dyn Source> {
+    let options = LiveOptions { wanted };
+    match netns {
+        None => Box::new(Live::open(options)),
+        Some(target) => Box::new(Many::new(target, options)),
+    }
+}
+
+fn look(looker: &mut Looker<Box<dyn Source>>) -> anyhow::Result<Arc<Judged>> {
+    looker.look().map_err(|e| match e {
+        SourceError::NoTable { .. } => {
+            anyhow::anyhow!("{e}; loading the kernel module tcp_diag or mounting /proc would help")
+        }
+        SourceError::Netns { .. } => anyhow::anyhow!("{e}"),
+    })
 }

@@ -57,6 +57,16 @@ pub struct Judged {
     pub judgements: Vec<Judgement>,
 }
 
+impl Judged {
+    /// The same, a namespace at a time.
+    pub fn each(&self) -> impl Iterator<Item = Self> + '_ {
+        self.world.snapshots.iter().enumerate().map(|(n, snapshot)| Self {
+            world: Arc::new(World { snapshots: vec![Arc::clone(snapshot)], ..(*self.world).clone() }),
+            judgements: self.judgements.get(n).cloned().into_iter().collect(),
+        })
+    }
+}
+
 /// The rules with their memory, for one namespace.
 pub struct Judge {
     rules: Rules,

@@ -100,6 +100,8 @@ impl<S: Source> Looker<S> {
     /// What the source says when nothing could be read.
     pub fn look(&mut self) -> Result<Arc<Judged>, SourceError> {
         let (samples, owners) = self.finder.look(|| self.source.look())?;
+        // What is remembered of a namespace ends with it.
+        self.spaces.retain(|space| samples.iter().any(|s| s.netns.inode == space.inode));
         self.generation += 1;
         let derive = |s: Sample| self.space(&s).analyzer.derive_owned(s, owners.clone());
         let snapshots: Vec<_> = samples.into_iter().map(derive).collect();
@@ -109,6 +111,7 @@ impl<S: Source> Looker<S> {
             generation: self.generation,
             host: Arc::clone(&self.host),
             snapshots,
+            unexamined: self.source.unexamined().to_vec(),
             own_cpu: self.own_cpu(),
         };
         Ok(Arc::new(Judged { world: Arc::new(world), judgements }))

@@ -281,6 +281,8 @@ pub struct Origin {
     pub mark: Option<u32>,
     /// Cgroup v2 id of the socket's creation, Linux 5.8 (`INET_DIAG_CGROUP_ID`).
     pub cgroup_id: Option<u64>,
+    /// Inode of the network namespace, 0 until [`Table::belongs_to`] was called.
+    pub netns: u64,
 }
 
 /// The sockets of one dump, in the kernel's order.
@@ -301,6 +303,15 @@ impl Table {
     #[must_use]
     pub fn with_capacity(n: usize) -> Self {
         Self { rows: Vec::with_capacity(n), ..Self::default() }
+    }
+
+    /// Says which network namespace the sockets are in. Nothing may be interned after this.
+    pub fn belongs_to(&mut self, netns: u64) {
+        for origin in &mut self.origins {
+            origin.netns = netns;
+        }
+        self.index = FxHashMap::default();
+        self.last = None;
     }
 
     /// The number under which `origin` is kept.

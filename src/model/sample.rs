@@ -14,6 +14,15 @@ pub struct Netns {
     pub name: ForeignText,
 }
 
+/// A namespace that could not be looked into.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unexamined {
+    /// Which.
+    pub netns: Netns,
+    /// Why, and what would help.
+    pub reason: String,
+}
+
 /// Where the socket table came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TableSource {

@@ -56,6 +56,20 @@ impl ColumnId {
     pub const fn needs_owners(self) -> bool {
         matches!(self, C::Process | C::Pid | C::Comm | C::User | C::Fd | C::Cgroup | C::Unit | C::Container)
     }
+
+    /// The same for several namespaces.
+    pub const USUAL_OF_SEVERAL: &'static [Self] = &[
+        C::Netns,
+        C::State,
+        C::RecvQ,
+        C::SendQ,
+        C::Local,
+        C::Peer,
+        C::Timer,
+        C::Keepalive,
+        C::Uid,
+        C::Inode,
+    ];
 }
 
 impl Column for ColumnId {

@@ -21,8 +21,10 @@ pub(super) fn owners(snapshot: &Snapshot) -> impl Iterator<Item = String> {
 #[must_use]
 pub fn warnings(world: &World) -> Vec<String> {
     let incomplete = world.snapshots.iter().filter(|s| !s.sample.completeness.is_complete());
+    let left_out = world.unexamined.iter().map(|u| format!("netns {}: {}", u.netns.name, u.reason));
     incomplete
         .flat_map(|s| gaps(&s.sample).map(|gap| format!("netns {}: {gap}", s.sample.netns.name)))
+        .chain(left_out)
         .map(|line| format!("the socket table may be incomplete: {line}"))
         .collect()
 }

@@ -58,10 +58,14 @@ pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
             keys.push(key);
         }
     }
+    let several = list.world.snapshots.len() > 1;
+    if several && list.columns.is_none() {
+        keys.push(C::Netns);
+    }
     let document = Document {
         schema: SCHEMA,
         taken_at: first.and_then(|s| time::rfc3339(s.sample.taken.wall)),
-        netns: first.map(|s| s.sample.netns.name.raw()),
+        netns: if several { Some("all") } else { first.map(|s| s.sample.netns.name.raw()) },
         complete: samples().all(|s| s.completeness.is_complete()),
         gaps: samples()
             .flat_map(incomplete::gaps)

@@ -22,7 +22,8 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     /// The columns that people see.
     pub(super) fn shown(&self) -> &'a [ColumnId] {
-        self.columns.unwrap_or(ColumnId::USUAL)
+        let several = self.world.snapshots.len() > 1;
+        self.columns.unwrap_or(if several { ColumnId::USUAL_OF_SEVERAL } else { ColumnId::USUAL })
     }
 
     /// The cells of a row, in the order of the columns.

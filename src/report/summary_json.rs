@@ -38,6 +38,18 @@ struct Document<'a> {
     findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_examined: Vec<NotExamined>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unexamined_namespaces: Vec<NotEntered<'a>>,
+    /// The other namespaces, where several were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_namespaces: Vec<Document<'a>>,
+}
+
+/// A namespace that was not looked into, and why.
+#[derive(Serialize)]
+struct NotEntered<'a> {
+    netns: &'a str,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -213,17 +225,32 @@ fn rounded(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 1000.0
 }
 
-/// Writes the report of the first namespace of the world, with every finding; `filter` is the text of the filter in force.
+/// Writes the report of the first namespace of the world, with the others inside it; `filter` is the text of
+/// the filter in force.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write_json(judged: &Judged, filter: Option<&str>, mut out: impl Write) -> io::Result<()> {
+    let each: Vec<_> = judged.each().collect();
+    let mut documents = each.iter().filter_map(|one| document(one, filter));
+    let Some(mut first) = documents.next() else { return Ok(()) };
+    let left_out = judged.world.unexamined.iter();
+    first.unexamined_namespaces =
+        left_out.map(|u| NotEntered { netns: u.netns.name.raw(), reason: &u.reason }).collect();
+    first.other_namespaces = documents.collect();
+    serde_json::to_writer(&mut out, &first)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// The report of a world with one namespace.
+fn document<'a>(judged: &'a Judged, filter: Option<&'a str>) -> Option<Document<'a>> {
     let world = &*judged.world;
-    let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
+    let snapshot = world.snapshots.first()?;
     let sample = &snapshot.sample;
     let top = PeerQuery { group: Grouping::Address, sort: Sort::by(PeerColumn::Total), want: FIRST };
     let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
-    let document = Document {
+    Some(Document {
         schema: SCHEMA,
         taken_at: time::rfc3339(sample.taken.wall),
         host: Host::of(world, snapshot),
@@ -246,8 +273,7 @@ pub fn write_json(judged: &Judged, filter: Option<&str>, mut out: impl Write) ->
         limits: snapshot.limits.iter().map(|l| Gauge::of(l, snapshot.owners.as_deref())).collect(),
         findings: findings(judged),
         not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
-    };
-    serde_json::to_writer(&mut out, &document)?;
-    out.write_all(b"\n")?;
-    out.flush()
+        unexamined_namespaces: Vec::new(),
+        other_namespaces: Vec::new(),
+    })
 }

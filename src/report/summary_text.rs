@@ -17,12 +17,26 @@ use crate::query::{
 /// How many lines a part has at most.
 const FIRST: usize = 10;
 
-/// Writes the report of the first namespace of the world; headings are bold if `bold`. `filter` is the text of the filter
-/// in force.
+/// Writes the report, a namespace after the other; headings are bold if `bold`. `filter` is the text of the
+/// filter in force.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: impl Write) -> io::Result<()> {
+    for (n, judged) in judged.each().enumerate() {
+        if n > 0 {
+            writeln!(out, "\n")?;
+        }
+        namespace(&judged, filter, bold, &mut out)?;
+    }
+    for left_out in &judged.world.unexamined {
+        writeln!(out, "\nnot examined: netns {}: {}", left_out.netns.name, left_out.reason)?;
+    }
+    out.flush()
+}
+
+/// The report of a world with one namespace.
+fn namespace(judged: &Judged, filter: Option<&str>, bold: bool, out: &mut impl Write) -> io::Result<()> {
     let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let heading = anstyle::Style::new().bold();
@@ -31,7 +45,7 @@ pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: im
     } else {
         Default::default()
     };
-    let mut page = Page { world, snapshot, on: &on, off: &off, out: &mut out };
+    let mut page = Page { world, snapshot, on: &on, off: &off, out };
     page.title()?;
     if let Some(filter) = filter {
         writeln!(page.out, "Only sockets that match: {}", ForeignText::from(filter))?;
@@ -42,8 +56,7 @@ pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: im
     page.peers()?;
     page.listeners()?;
     page.ports()?;
-    page.gaps()?;
-    out.flush()
+    page.gaps()
 }
 
 struct Page<'a, W> {

@@ -131,6 +131,14 @@ enum Way {
     PerFamily,
 }
 
+/// What a dumper learns from its first dump.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Learned {
+    way: Way,
+    sees_bound: bool,
+    capacity: usize,
+}
+
 /// Dumps TCP tables over one `sock_diag` socket.
 pub struct Dumper {
     socket: DiagSocket,
@@ -166,6 +174,18 @@ impl Dumper {
     pub fn ask_for(&mut self, asked: Asked) {
         self.program = asked.condition.as_ref().and_then(program).unwrap_or_default();
         self.asked = asked;
+    }
+
+    /// A dumper that goes on with what another one learned of this kernel and of the size of the table.
+    pub fn resume(socket: DiagSocket, wanted: Wanted, learned: Learned) -> Self {
+        let Learned { way, sees_bound, capacity } = learned;
+        Self { way, sees_bound, capacity, ..Self::new(socket, wanted, None) }
+    }
+
+    /// What was learned so far; `None` before the first whole dump.
+    pub fn learned(&self) -> Option<Learned> {
+        let known = self.probe.is_none();
+        known.then_some(Learned { way: self.way, sees_bound: self.sees_bound, capacity: self.capacity })
     }
 
     /// The socket, for exact questions between dumps.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, SocketType};
 
-use super::dump::{Dumped, Dumper};
+use super::dump::{Dumped, Dumper, Learned};
 use super::{Source, SourceError, Wanted};
 use crate::model::{
     Asked, Completeness, Gap, Host, Netns, Origin, RowFlags, Sample, SocketDetail, SocketRow, TableSource,
@@ -34,6 +34,9 @@ pub struct Live {
     wanted: Wanted,
     /// The dumper, or why there is none.
     dumper: Result<Dumper, String>,
+    /// What the dumper had learned when it was closed.
+    learned: Option<Learned>,
+    asked: Asked,
     facts: FactsReader,
     started: Instant,
 }
@@ -42,24 +45,45 @@ impl Live {
     /// Opens the socket and learns what this kernel can show.
     #[must_use]
     pub fn open(options: LiveOptions) -> Self {
-        let dumper = DiagSocket::open()
-            .map(|socket| Dumper::new(socket, options.wanted, bound_probe(options.wanted).ok()))
-            .map_err(|e| format!("opening a NETLINK_SOCK_DIAG socket: {e}"));
+        let mut live = Self::closed(options, current_netns(), Instant::now());
+        live.connect();
+        live
+    }
+
+    /// One that holds nothing of a namespace yet. Times of its samples are since `started`.
+    pub(super) fn closed(options: LiveOptions, netns: Netns, started: Instant) -> Self {
         Self {
             host: read_host(),
-            netns: current_netns(),
+            netns,
             wanted: options.wanted,
-            dumper,
+            dumper: Err("not connected".into()),
+            learned: None,
+            asked: Asked::default(),
             facts: FactsReader::new(SYSCTL_EVERY),
-            started: Instant::now(),
+            started,
         }
     }
 
-    /// Asks the kernel for less from now on; samples may still hold more than was asked for.
-    pub fn ask_for(&mut self, asked: Asked) {
+    /// Opens the socket in the calling thread's namespace.
+    pub(super) fn connect(&mut self) {
+        let wanted = self.wanted;
+        self.dumper = DiagSocket::open()
+            .map(|socket| match self.learned {
+                Some(learned) => Dumper::resume(socket, wanted, learned),
+                None => Dumper::new(socket, wanted, bound_probe(wanted).ok()),
+            })
+            .map_err(|e| format!("opening a NETLINK_SOCK_DIAG socket: {e}"));
         if let Ok(dumper) = &mut self.dumper {
-            dumper.ask_for(asked);
+            dumper.ask_for(self.asked.clone());
         }
+    }
+
+    /// Lets go of the namespace: an open socket would keep it alive after its last process.
+    pub(super) fn disconnect(&mut self) {
+        if let Ok(dumper) = &self.dumper {
+            self.learned = dumper.learned().or(self.learned);
+        }
+        self.dumper = Err("not connected".into());
     }
 
     /// The table through `sock_diag`; the reason if that does not work at all.
@@ -92,6 +116,13 @@ impl Live {
 }
 
 impl Source for Live {
+    fn ask_for(&mut self, asked: Asked) {
+        if let Ok(dumper) = &mut self.dumper {
+            dumper.ask_for(asked.clone());
+        }
+        self.asked = asked;
+    }
+
     fn host(&self) -> &Host {
         &self.host
     }
@@ -101,8 +132,9 @@ impl Source for Live {
             wall: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             mono: self.started.elapsed(),
         };
-        let Dumped { table, listener_drops, completeness } = self.table()?;
+        let Dumped { mut table, listener_drops, completeness } = self.table()?;
         let dump_time = self.started.elapsed().saturating_sub(taken.mono);
+        table.belongs_to(self.netns.inode);
         let facts = self.facts.read(taken.mono);
         Ok(vec![Sample {
             netns: self.netns.clone(),
@@ -116,9 +148,13 @@ impl Source for Live {
     }
 
     fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
-        let socket = self.dumper.as_mut().ok()?.socket();
-        socket.ask(|seq| exact(row, origin.ifindex, seq), decode_detail).ok().flatten()
+        ask(self.dumper.as_mut().ok()?.socket(), row, origin)
     }
+}
+
+/// Everything that the kernel says about one socket now.
+pub(super) fn ask(socket: &mut DiagSocket, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
+    socket.ask(|seq| exact(row, origin.ifindex, seq), decode_detail).ok().flatten()
 }
 
 /// A socket that is bound and not connected, of a family that is looked at. Whether the first dump lists it tells

@@ -2,11 +2,13 @@
 
 mod dump;
 mod live;
+mod many;
 
-use crate::model::{Host, Origin, Sample, SocketDetail, SocketRow};
+use crate::model::{Asked, Host, Origin, Sample, SocketDetail, SocketRow, Unexamined};
 
 pub use dump::Wanted;
 pub use live::{Live, LiveOptions};
+pub use many::{Many, Target};
 
 /// Why a look failed as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,14 @@ pub enum SourceError {
         sock_diag: String,
         /// What `/proc/net/tcp` said.
         procfs: String,
+    },
+    /// The namespace that was asked for cannot be entered.
+    #[error("looking into the network namespace {name}: {why}")]
+    Netns {
+        /// How it was asked for.
+        name: String,
+        /// Why not, and what would help.
+        why: String,
     },
 }
 
@@ -34,4 +44,34 @@ pub trait Source: Send {
 
     /// Asks for everything that is known about one socket; `None` when it is gone or this source cannot tell.
     fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail>;
+
+    /// Asks the kernel for less from now on; samples may still hold more than was asked for.
+    fn ask_for(&mut self, asked: Asked);
+
+    /// Namespaces that the last look had to leave out.
+    fn unexamined(&self) -> &[Unexamined] {
+        &[]
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn host(&self) -> &Host {
+        (**self).host()
+    }
+
+    fn look(&mut self) -> Result<Vec<Sample>, SourceError> {
+        (**self).look()
+    }
+
+    fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {
+        (**self).detail(row, origin)
+    }
+
+    fn ask_for(&mut self, asked: Asked) {
+        (**self).ask_for(asked);
+    }
+
+    fn unexamined(&self) -> &[Unexamined] {
+        (**self).unexamined()
+    }
 }

@@ -11,7 +11,7 @@ const OWN: &str = "/proc/thread-self/ns/net";
 /// `net/ipv4/sysctl_net_ipv4.c` is registered for `init_net`).
 const HOST_ONLY: &str = "/proc/sys/net/ipv4/tcp_max_orphans";
 /// Where `ip netns` and container runtimes mount the namespaces that they name.
-const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+pub(super) const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
 /// What the kernel says of the machine and of this process.
 #[must_use]

@@ -5,6 +5,7 @@ mod host;
 mod kernel_log;
 pub mod names;
 pub mod netns;
+pub mod netns_find;
 mod proc_facts;
 mod proc_file;
 pub mod processes;

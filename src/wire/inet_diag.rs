@@ -113,7 +113,8 @@ fn fixed_part(msg: &DiagMsg) -> Option<(SocketRow, Origin)> {
     row.recv_q = msg.recv_q.get();
     row.send_q = msg.send_q.get();
     row.inode = msg.inode.get();
-    let origin = Origin { uid: msg.uid.get(), ifindex: msg.interface.get(), mark: None, cgroup_id: None };
+    let origin =
+        Origin { uid: msg.uid.get(), ifindex: msg.interface.get(), mark: None, cgroup_id: None, netns: 0 };
     Some((row, origin))
 }
 

@@ -10,6 +10,7 @@ mod harness;
 mod healthy;
 mod info;
 mod keepalive;
+mod namespaces;
 mod observer;
 mod oracle;
 mod ports;

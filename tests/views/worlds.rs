@@ -171,6 +171,7 @@ impl Machine {
             generation: self.second.into(),
             host: Arc::new(self.host.clone()),
             snapshots: vec![snapshot],
+            unexamined: Vec::new(),
             own_cpu: Some(0.004),
         })
     }

@@ -65,6 +65,7 @@ impl Narrower {
             generation: world.generation,
             host: Arc::clone(&world.host),
             snapshots,
+            unexamined: world.unexamined.clone(),
             own_cpu: world.own_cpu,
         });
         Narrowed { world, unknown }

@@ -125,7 +125,7 @@ fn ages_are_what_was_seen() {
 #[test]
 fn users_devices_marks_and_cgroups_are_those_of_the_socket() {
     let mut s = snapshot(vec![socket(TcpState::Established, "10.0.0.1:80", "10.9.9.9:5000"); 2]);
-    let origin = Origin { uid: 33, ifindex: 2, mark: Some(0x13), cgroup_id: Some(77) };
+    let origin = Origin { uid: 33, ifindex: 2, mark: Some(0x13), cgroup_id: Some(77), netns: 0 };
     s.sample.table.rows[1].origin = s.sample.table.intern(origin);
     for text in ["user www-data", "dev eth0", "fwmark 0x3/0x3", "fwmark != 0x12", "cgroup /a", "uid >= 1"] {
         assert_eq!(matching(&s, text), [1], "{text}");

@@ -1,0 +1,116 @@
+//! `--netns`: one other namespace, and all of them.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tcptop::lab::Host;
+use tcptop::source::{LiveOptions, Many, Source, SourceError, Target};
+
+use crate::harness::lab;
+use crate::tool;
+
+const LISTENERS: usize = 50;
+/// Making and ending one takes tens of milliseconds; the benchmark has more.
+const SPACES: usize = 20;
+
+/// A namespace with 50 listeners and a process inside, so that it can be found.
+struct Inhabited {
+    host: Host,
+    sleeper: Child,
+    listeners: Vec<TcpListener>,
+}
+
+impl Inhabited {
+    fn new() -> Self {
+        let host = Host::new().unwrap();
+        let listen = || TcpListener::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
+        let listeners = host.run(|| (0..LISTENERS).map(|_| listen()).collect()).unwrap();
+        let sleep = || Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let sleeper = host.run(sleep).unwrap();
+        Self { host, sleeper, listeners }
+    }
+
+    fn inode(&self) -> u64 {
+        rustix::fs::fstat(self.host.namespace()).unwrap().st_ino
+    }
+}
+
+impl Drop for Inhabited {
+    fn drop(&mut self) {
+        let _ = self.sleeper.kill();
+        let _ = self.sleeper.wait();
+    }
+}
+
+/// How many sockets of each of these namespaces a look at all found.
+fn seen(source: &mut Many, inodes: &[u64]) -> Vec<Option<usize>> {
+    let samples = source.look().unwrap();
+    let of = |inode: &u64| samples.iter().find(|s| s.netns.inode == *inode).map(|s| s.table.rows.len());
+    inodes.iter().map(of).collect()
+}
+
+#[test]
+fn many_namespaces_are_found_and_looked_into_and_let_go() {
+    lab(|| {
+        let mut spaces: Vec<_> = (0..SPACES).map(|_| Inhabited::new()).collect();
+        let inodes: Vec<_> = spaces.iter().map(Inhabited::inode).collect();
+        let mut all = Many::new(Target::All, LiveOptions::default());
+        assert_eq!(seen(&mut all, &inodes), vec![Some(LISTENERS); SPACES]);
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = descriptors();
+        assert_eq!(seen(&mut all, &inodes), vec![Some(LISTENERS); SPACES]);
+        assert_eq!(descriptors(), before, "nothing is held open from look to look");
+
+        spaces.truncate(SPACES - 1);
+        let late = Inhabited::new();
+        let now = seen(&mut all, &[inodes[0], inodes[SPACES - 1], late.inode()]);
+        assert_eq!(now, [Some(LISTENERS), None, Some(LISTENERS)]);
+    });
+}
+
+#[test]
+fn a_namespace_can_be_named_by_process_and_by_path() {
+    lab(|| {
+        let space = Inhabited::new();
+        let here = Host::new().unwrap();
+        let pid = space.sleeper.id();
+        let wanted: Vec<u16> = {
+            let mut ports: Vec<_> = space.listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+            ports.sort_unstable();
+            ports
+        };
+        for target in [pid.to_string(), format!("/proc/{pid}/ns/net")] {
+            let listed = tool::list(&here, &["--netns", &target]);
+            let port = |row: &Value| u16::try_from(row["local"]["port"].as_u64().unwrap()).unwrap();
+            let mut found: Vec<_> = listed.rows.values().map(port).collect();
+            found.sort_unstable();
+            assert_eq!(found, wanted, "--netns {target}");
+        }
+    });
+}
+
+#[test]
+fn details_come_from_the_namespace_of_the_socket() {
+    lab(|| {
+        let space = Inhabited::new();
+        let mut source = Many::new(Target::Pid(space.sleeper.id()), LiveOptions::default());
+        let sample = source.look().unwrap().remove(0);
+        let row = sample.table.rows[0];
+        let detail = source.detail(&row, sample.table.origin(&row)).unwrap();
+        assert_eq!(detail.row.local_endpoint(), row.local_endpoint());
+        assert!(detail.info.is_some());
+    });
+}
+
+#[test]
+fn a_namespace_whose_process_ended_is_gone() {
+    lab(|| {
+        let space = Inhabited::new();
+        let pid = space.sleeper.id();
+        let mut source = Many::new(Target::Pid(pid), LiveOptions::default());
+        source.look().unwrap();
+        drop(space);
+        assert!(matches!(source.look(), Err(SourceError::Netns { .. })));
+    });
+}
