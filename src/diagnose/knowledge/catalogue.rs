@@ -100,6 +100,27 @@ const TEXTS: &[&[Embedded]] = &[documents!["en":
     "limit-open-files"
     "limit-accept-queue"
     "limit-process-fds"
+    // Sysctls without a rule.
+    "fs.nr_open"
+    "net.core.netdev_max_backlog"
+    "net.core.optmem_max"
+    "net.core.rps_sock_flow_entries"
+    "net.ipv4.ip_autobind_reuse"
+    "net.ipv4.ip_unprivileged_port_start"
+    "net.ipv4.tcp_congestion_control"
+    "net.ipv4.tcp_ehash_entries"
+    "net.ipv4.tcp_fack"
+    "net.ipv4.tcp_mtu_probing"
+    "net.ipv4.tcp_retries1"
+    "net.ipv4.tcp_rfc1337"
+    "net.ipv4.tcp_rmem"
+    "net.ipv4.tcp_rto_max_ms"
+    "net.ipv4.tcp_sack"
+    "net.ipv4.tcp_syn_retries"
+    "net.ipv4.tcp_tw_reuse"
+    "net.netfilter.nf_conntrack_helper"
+    "net.netfilter.nf_conntrack_max"
+    "net.netfilter.nf_conntrack_tcp_loose"
 ]];
 
 /// Every document of every language.

@@ -7,7 +7,8 @@ use super::places::places;
 use super::words::names_of_subject;
 use super::*;
 use crate::analysis::LimitId;
-use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value};
+use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value, all};
+use crate::model::TcpState;
 use crate::model::sysctl::SPECS;
 
 fn english() -> impl Iterator<Item = &'static Document> {
@@ -40,6 +41,35 @@ fn rules_and_nothing_else_have_titles_and_subjects() {
         assert_eq!(d.titles.contains_key("default"), is_rule, "{}", d.id);
         assert_eq!(d.subjects.is_empty(), !is_rule, "{}", d.id);
     }
+}
+
+#[test]
+fn nothing_is_without_an_explanation() {
+    let of = |name: &str| document(name).unwrap_or_else(|| panic!("{name} has no document"));
+    for rule in all() {
+        assert_eq!((of(rule.id).id, of(rule.id).kind), (rule.id, Kind::Rule));
+    }
+    for state in TcpState::ALL {
+        let d = find(ENGLISH, state.name()).unwrap();
+        assert_eq!((d.kind, d.name.as_str()), (Kind::State, state.name()));
+    }
+    for limit in LIMITS {
+        let id = format!("limit-{}", limit.name().replace('_', "-"));
+        assert_eq!(of(&id).kind, Kind::Limit);
+    }
+    for sysctl in SPECS {
+        let d = of(sysctl.name);
+        assert!(d.names().any(|n| n == sysctl.name), "{}", sysctl.name);
+    }
+}
+
+#[test]
+fn a_name_leads_to_one_document() {
+    let mut names: Vec<&str> = english().flat_map(Document::names).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
 }
 
 #[test]
@@ -203,6 +233,14 @@ fn people_find_what_they_mean() {
     for said in ["close-wait-leak", "CLOSE-WAIT-LEAK", "close_wait_leak", " close-wait-leak"] {
         assert_eq!(found(said), Ok("close-wait-leak"), "{said}");
     }
+    for said in ["CLOSE_WAIT", "close-wait", "state-close-wait", "Close_Wait"] {
+        assert_eq!(found(said), Ok("state-close-wait"), "{said}");
+    }
+    for said in ["tcp_fin_timeout", "net.ipv4.tcp_fin_timeout", "fin-timeout", "sysctl-fin-timeout"] {
+        assert_eq!(found(said), Ok("sysctl-fin-timeout"), "{said}");
+    }
+    assert_eq!(found("conntrack"), Ok("limit-conntrack"));
+    assert_eq!(found("tcp_wmem"), Ok("net.ipv4.tcp_rmem"));
     let near = found("close-wait-leek").unwrap_err();
     assert_eq!((near.len(), near[0]), (3, "close-wait-leak"));
     assert!(find(ENGLISH, "").is_err());
