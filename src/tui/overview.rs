@@ -278,14 +278,17 @@ fn ports(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
     for (d, y) in ports.destinations.iter().zip(y..line.bottom()) {
         let ratio = ports.ratio(d);
         gauge(canvas, line.x, y, width, ratio);
-        canvas.right(line.x + width, y, 6, &nearness(ratio, glyphs), Level::of(ratio).role());
+        let level = Level::of(ratio);
+        canvas.right(line.x + width, y, 6, &nearness(ratio, glyphs), level.role());
         canvas.right(line.x + width + 7, y, 6, &Grouped(d.used.into()).to_string(), Role::Text);
         let x = line.x + width + 15;
         let room = line.right().saturating_sub(x);
-        let end = canvas.text(x, y, room, &format!("{} {}", glyphs.arrow, d.peer), Role::Strong);
-        let until = full_in(snapshot, d).map(|t| format!(", full in {t}")).unwrap_or_default();
-        let from = format!("  from {}{until}", d.local);
-        canvas.text(end, y, line.right().saturating_sub(end), &from, Role::Dim);
+        let mut end = canvas.text(x, y, room, &format!("{} {}", glyphs.arrow, d.peer), Role::Strong);
+        if let Some(time) = full_in(snapshot, d) {
+            let room = line.right().saturating_sub(end);
+            end = canvas.text(end, y, room, &format!(", full in {time}"), level.role());
+        }
+        canvas.text(end, y, line.right().saturating_sub(end), &format!("  from {}", d.local), Role::Dim);
     }
 }
 

@@ -272,7 +272,7 @@ pub static UNICODE: Glyphs = Glyphs {
 
 /// For the Linux console, a serial line, or a locale that is not UTF-8.
 pub static ASCII: Glyphs = Glyphs {
-    bar: &["#"],
+    bar: &["-", "#"],
     track: ".",
     spark: &["_", ".", "-", "=", "+", "*", "%", "#"],
     frame: ["+", "+", "+", "+", "-", "|"],

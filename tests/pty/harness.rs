@@ -123,6 +123,10 @@ impl Term {
         }
     }
 
+    pub fn shows(&self, text: &str) -> bool {
+        self.shared.0.lock().unwrap().parser.screen().contents().contains(text)
+    }
+
     /// Waits for the end of the program.
     pub fn ended(&mut self) -> ExitStatus {
         let end = Instant::now() + DEADLINE;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
 use ratatui::layout::Size;
-use tcptop::model::{SocketRow, TcpState};
 use tcptop::testkit;
 use tcptop::tui::index::answer;
 use tcptop::tui::msg::{Effect, Msg, Signal};
@@ -13,21 +12,7 @@ use tcptop::tui::screen::Screen;
 use tcptop::tui::update::{INTERVALS, update};
 
 use crate::rig::Rig;
-use crate::worlds::{self, DATABASE, Machine};
-
-/// Connections of some peers: `10.9.0.N` has as many as it is told.
-fn peers(counts: &[(u8, u32)]) -> Vec<SocketRow> {
-    let mut rows = Vec::new();
-    for (peer, count) in counts {
-        for n in 0..*count {
-            let mut row =
-                testkit::socket(TcpState::Established, "10.0.0.1:80", &format!("10.9.0.{peer}:{}", 1000 + n));
-            row.set_cookie(u32::from(*peer), n + 1);
-            rows.push(row);
-        }
-    }
-    rows
-}
+use crate::worlds::{self, DATABASE, Machine, peers};
 
 /// The peers on the screen, from the top.
 fn shown_peers(rig: &Rig) -> Vec<String> {

@@ -7,6 +7,7 @@
 )]
 
 mod behaviour;
+mod picture;
 mod rig;
 mod screens;
 mod worlds;

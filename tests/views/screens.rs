@@ -277,7 +277,9 @@ fn both_colour_themes_use_sixteen_colours_and_mark_the_cursor() {
 
 #[test]
 fn no_size_of_the_terminal_breaks_any_screen() {
-    let world = worlds::busy(2);
+    let mut rows = worlds::peers(&[(1, 50), (2, 9), (3, 1)]);
+    rows.push(testkit::socket(TcpState::Listen, "[2001:db8:1:2:3:4:5:6]:44321", ""));
+    let world = Machine::new().look(rows);
     let mut rig = Rig::showing(80, 24, &world);
     for keys in ["1", "2", "3", "4", "6", "3\n", "2\n", "?"] {
         rig.key(KeyCode::Esc);

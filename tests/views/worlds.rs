@@ -190,3 +190,17 @@ fn busy_looks() -> &'static [Arc<World>] {
 pub fn busy(looks: usize) -> Arc<World> {
     Arc::clone(&busy_looks()[looks - 1])
 }
+
+/// Connections of some peers: `10.9.0.N` has as many as it is told.
+pub fn peers(counts: &[(u8, u32)]) -> Vec<SocketRow> {
+    let mut rows = Vec::new();
+    for (peer, count) in counts {
+        for n in 0..*count {
+            let mut row =
+                testkit::socket(TcpState::Established, "10.0.0.1:80", &format!("10.9.0.{peer}:{}", 1000 + n));
+            row.set_cookie(u32::from(*peer), n + 1);
+            rows.push(row);
+        }
+    }
+    rows
+}
