@@ -94,7 +94,7 @@ impl Column for ListenerColumn {
                 .help("Of these, known to be without keepalive"),
             C::Process => Spec::text("process", "PROCESS", 12, 18)
                 .aliases(&["processes", "prog"])
-                .drop(5)
+                .drop(3)
                 .help("Process that holds it, name[pid], and +n others"),
             C::Netns => {
                 Spec::text("netns", "NETNS", 5, 12).aliases(&["ns"]).drop(11).help("Network namespace")

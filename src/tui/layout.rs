@@ -124,7 +124,7 @@ impl Layout {
             self.states = column(0, states);
             let mut right = column(states, top.width - states);
             if right.height >= all_states {
-                self.limits = take(&mut right, 9);
+                self.limits = take(&mut right, 10);
                 self.ports = right;
             } else {
                 self.limits = right;

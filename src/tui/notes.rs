@@ -1,6 +1,6 @@
 //! What the numbers on the screen do not cover, in the order of how much it matters.
 
-use crate::model::{Capability, Gap, TableSource};
+use crate::model::{Capability, Gap, Owners, TableSource};
 
 use super::app::App;
 use super::format;
@@ -73,6 +73,9 @@ pub fn notes(app: &App) -> Vec<Note> {
     }
     if !world.host.privileges.has(Capability::NetAdmin) {
         quiet.push("without CAP_NET_ADMIN: socket marks are hidden".to_owned());
+    }
+    if let Some(blindness) = world.owners().and_then(Owners::blindness) {
+        quiet.push(blindness.to_string());
     }
     notes.extend(quiet.into_iter().map(|text| Note { role: Role::Dim, text }));
     notes

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ratatui::layout::Rect;
 
 use crate::analysis::{Destination, Limit, LimitId, LimitSubject, MissingLimit, Snapshot};
-use crate::model::{Scope, TcpState};
+use crate::model::{Owners, Scope, TcpState};
 use crate::query::{Bytes, Column as _, Grouped, PeerColumn, Span};
 
 use super::app::App;
@@ -137,7 +137,7 @@ const fn limit_name(id: LimitId) -> &'static str {
         LimitId::TcpMemory => "TCP memory",
         LimitId::OpenFiles => "open files",
         LimitId::AcceptQueue => "accept q",
-        LimitId::ProcessFds => "process fds",
+        LimitId::ProcessFds => "proc fds",
     }
 }
 
@@ -155,13 +155,16 @@ fn used_of(limit: &Limit, page_size: u64) -> String {
 }
 
 /// Whose limit it is.
-fn subject(limit: &Limit, glyphs: &Glyphs) -> String {
+fn subject(limit: &Limit, owners: Option<&Owners>, glyphs: &Glyphs) -> String {
     match limit.subject {
         LimitSubject::Only if limit.scope == Scope::Host => "host".to_owned(),
         LimitSubject::Only => String::new(),
         LimitSubject::Destination { peer, .. } => format!("{} {peer}", glyphs.arrow),
         LimitSubject::Listener { local, .. } => local.to_string(),
-        LimitSubject::Process { pid } => format!("pid {pid}"),
+        LimitSubject::Process { pid } => match owners.and_then(|o| o.by_pid(pid)) {
+            Some(process) => format!("{}[{pid}]", process.comm),
+            None => format!("pid {pid}"),
+        },
     }
 }
 
@@ -196,7 +199,8 @@ fn limits_in_words(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
         let mut x = canvas.text(area.x, y, 11, limit_name(limit.id), Role::Label) + 1;
         let room = |x: u16| area.right().saturating_sub(x);
         x = canvas.text(x, y, room(x), &nearness(limit.ratio(), glyphs), Level::of(limit.ratio()).role()) + 1;
-        let whose = format!("{}{}", subject(limit, glyphs), soon(limit, snapshot));
+        let whose =
+            format!("{}{}", subject(limit, snapshot.owners.as_deref(), glyphs), soon(limit, snapshot));
         canvas.text(x, y, room(x), &whose, Role::Strong);
     }
 }
@@ -204,40 +208,64 @@ fn limits_in_words(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
 fn limits(snapshot: &Snapshot, page_size: u64, area: Rect, with_ports: bool, canvas: &mut Canvas<'_>) {
     let glyphs = canvas.glyphs();
     let line = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let (name, percent, used) = (11, 6, 13);
+    let (name, percent, used) = (11, 6, 14);
     // A gauge, and whose limit it is where there is room for that.
     let rest = line.width.saturating_sub(name + percent + used + 1);
     let width = if rest < 24 { rest } else { (rest / 3).clamp(8, 16) };
     let room = rest.saturating_sub(width + 2);
     let mut y = line.y;
-    for limit in &snapshot.limits {
-        if y >= line.bottom() {
-            return;
-        }
+    for limit in shown_limits(&snapshot.limits, usize::from(line.height), room < SUBJECT) {
         let ratio = limit.ratio();
+        let level = Level::of(ratio);
         canvas.text(line.x, y, name, limit_name(limit.id), Role::Label);
         let mut x = line.x + name;
         gauge(canvas, x, y, width, ratio);
         x += width;
-        canvas.right(x, y, percent, &nearness(ratio, glyphs), Level::of(ratio).role());
-        x += percent + 1;
-        canvas.right(x, y, used, &used_of(limit, page_size), Role::Text);
-        x += used + 2;
-        let mut whose = subject(limit, glyphs);
+        canvas.right(x, y, percent, &nearness(ratio, glyphs), level.role());
+        x += percent;
+        let mut whose = subject(limit, snapshot.owners.as_deref(), glyphs);
         if !with_ports {
             whose.push_str(&soon(limit, snapshot));
         }
         let role = if limit.subject == LimitSubject::Only { Role::Dim } else { Role::Strong };
-        if room >= 8 {
-            canvas.text(x, y, room, &whose, role);
-        } else if role == Role::Strong && Level::of(ratio) > Level::Calm {
-            // Who is near a limit gets a line of its own.
-            y += 1;
-            canvas.text(line.x + 2, y, line.width.saturating_sub(2), &whose, role);
+        if room >= SUBJECT {
+            canvas.right(x + 1, y, used, &used_of(limit, page_size), Role::Text);
+            canvas.text(x + used + 3, y, room, &whose, role);
+        } else if limit.id == LimitId::EphemeralPorts {
+            canvas.right(x + 1, y, used, &used_of(limit, page_size), Role::Text);
+            if limit.subject != LimitSubject::Only {
+                y += 1;
+                canvas.text(line.x + 2, y, line.width.saturating_sub(2), &whose, role);
+            }
+        } else if role == Role::Strong && level > Level::Calm {
+            // Of a limit that is near, whose it is says more than how much.
+            canvas.right(x + 1, y, used, &whose, role);
+        } else {
+            canvas.right(x + 1, y, used, &used_of(limit, page_size), Role::Text);
         }
         y += 1;
     }
     missing(&snapshot.limits_missing, Rect { y, height: line.bottom().saturating_sub(y), ..line }, canvas);
+}
+
+/// The narrowest column in which whose limit it is can be said.
+const SUBJECT: u16 = 8;
+
+/// The limits for which there are lines, in their order: the first always, of the others those that are nearest. The
+/// first takes two lines where there is no column for whose it is.
+fn shown_limits(limits: &[Limit], lines: usize, first_takes_two: bool) -> Vec<&Limit> {
+    let mut shown: Vec<&Limit> = limits.iter().collect();
+    let two = first_takes_two && limits.first().is_some_and(|l| l.subject != LimitSubject::Only);
+    let lines = lines.saturating_sub(usize::from(two));
+    while shown.len() > lines.max(1) {
+        let others = shown.iter().enumerate().skip(1);
+        let Some((calmest, _)) = others.min_by(|(_, a), (_, b)| a.ratio().total_cmp(&b.ratio())) else {
+            break;
+        };
+        shown.remove(calmest);
+    }
+    shown.truncate(lines);
+    shown
 }
 
 /// What is not known, and why.
@@ -296,6 +324,24 @@ fn ports(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
 mod tests {
     use super::*;
     use crate::testkit;
+
+    #[test]
+    fn the_ports_and_the_nearest_limits_keep_their_lines() {
+        let limit = |id, used, subject| Limit { id, used, max: 100, subject, scope: Scope::Host };
+        let local = testkit::endpoint("10.0.0.1:80");
+        let worst = LimitSubject::Destination { local: local.addr, peer: local };
+        let limits = [
+            limit(LimitId::EphemeralPorts, 1, worst),
+            limit(LimitId::Conntrack, 30, LimitSubject::Only),
+            limit(LimitId::Orphans, 2, LimitSubject::Only),
+            limit(LimitId::ProcessFds, 83, LimitSubject::Process { pid: 1 }),
+        ];
+        let ids = |lines, two| shown_limits(&limits, lines, two).iter().map(|l| l.id).collect::<Vec<_>>();
+        assert_eq!(ids(4, false).len(), 4);
+        assert_eq!(ids(4, true), [LimitId::EphemeralPorts, LimitId::Conntrack, LimitId::ProcessFds]);
+        assert_eq!(ids(2, false), [LimitId::EphemeralPorts, LimitId::ProcessFds]);
+        assert_eq!(ids(0, false), []);
+    }
 
     #[test]
     fn a_state_that_occurs_is_shown_before_one_that_does_not() {

@@ -122,11 +122,17 @@ pub struct Wires<'a, C> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no terminal, or it does not answer.
-    #[error("using the terminal")]
-    Terminal(#[from] io::Error),
+    #[error("using the terminal: {0}")]
+    Terminal(io::Error),
     /// A thread of ours panicked.
     #[error("the {0} thread ended unexpectedly")]
     ThreadEnded(&'static str),
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Terminal(error)
+    }
 }
 
 impl<'a, C: Control> Wires<'a, C> {

@@ -198,14 +198,18 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
 
 /// What the row of the table says.
 fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    const SHOWN: [(&str, ColumnId); 14] = [
+    const SHOWN: [(&str, ColumnId); 18] = [
         ("local", ColumnId::Local),
         ("peer", ColumnId::Peer),
+        ("process", ColumnId::Process),
+        ("unit", ColumnId::Unit),
+        ("container", ColumnId::Container),
         ("recv queue", ColumnId::RecvQ),
         ("send queue", ColumnId::SendQ),
         ("timer", ColumnId::Timer),
         ("keepalive", ColumnId::Keepalive),
         ("in state for", ColumnId::Age),
+        ("user", ColumnId::User),
         ("uid", ColumnId::Uid),
         ("inode", ColumnId::Inode),
         ("cookie", ColumnId::Cookie),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tcptop::analysis::{Analyzer, World};
 use tcptop::model::{
-    Capability, Conntrack, Endpoint, Facts, FileNr, Host, Origin, Privileges, Reading, RowFlags, Sample,
-    SocketRow, Sockstat, Sysctls, TcpState, sysctl,
+    Capability, Conntrack, Endpoint, Facts, FileNr, Host, Origin, Owners, Privileges, Process, Reading,
+    RowFlags, Sample, SocketRow, Sockstat, Sysctls, TcpState, sysctl,
 };
 use tcptop::testkit;
 
@@ -145,6 +145,40 @@ fn host() -> Host {
     Host { privileges, ..testkit::host() }
 }
 
+/// A web server in two processes that share its listeners, and its application, which is near its descriptor limit.
+fn owners(rows: &[SocketRow]) -> Owners {
+    let process = |pid, comm: &str, fds, limit| Process {
+        pid,
+        start_time: 1,
+        comm: comm.into(),
+        uid: 33,
+        ppid: 1,
+        state: 'S',
+        cgroup: Reading::Absent,
+        netns: Reading::Known(4_026_531_840),
+        fds: Reading::Known(fds),
+        fd_limit: Reading::Known(limit),
+        sockets: Reading::Absent,
+        unlisted: Reading::Absent,
+    };
+    let processes = vec![
+        process(616, "nginx", 8_400, 65_536),
+        process(617, "nginx", 90, 65_536),
+        process(2211, "java", 3_410, 4_096),
+        process(701, "sshd", 9, 1_024),
+    ];
+    let held = rows.iter().filter(|r| r.inode != 0).flat_map(|row| {
+        let pids: &[u32] = match (row.local_port, row.state) {
+            (80 | 443, TcpState::Listen) => &[616, 617],
+            (80 | 443, _) => &[616],
+            (22, _) => &[701],
+            _ => &[2211],
+        };
+        pids.iter().map(|pid| (row.inode, *pid, 7))
+    });
+    Owners::new(processes, held)
+}
+
 /// Looks at a machine once a second.
 pub struct Machine {
     analyzer: Analyzer,
@@ -166,7 +200,8 @@ impl Machine {
         let mut sample = sample(rows, self.second);
         change(&mut sample);
         self.second += 1;
-        let snapshot = self.analyzer.derive(sample);
+        let owners = owners(&sample.table.rows);
+        let snapshot = self.analyzer.derive_owned(sample, Some(Arc::new(owners)));
         Arc::new(World {
             generation: self.second.into(),
             host: Arc::new(self.host.clone()),
