@@ -270,8 +270,11 @@ fn both_colour_themes_use_sixteen_colours_and_mark_the_cursor() {
             .iter()
             .any(|c| matches!(c.fg, ratatui::style::Color::Rgb(..) | ratatui::style::Color::Indexed(_)));
         assert!(!rgb);
-        let cursor = buffer.content().iter().find(|c| c.symbol() == UNICODE.cursor).unwrap();
-        assert_eq!(Some(cursor.bg), rig.theme.style(tcptop::tui::theme::Role::Selected).bg);
+        let selected = rig.theme.style(tcptop::tui::theme::Role::Selected).bg;
+        assert!(selected.is_some());
+        // Parts of bars look like the cursor, but are not on its line.
+        let mut cursors = buffer.content().iter().filter(|c| c.symbol() == UNICODE.cursor);
+        assert!(cursors.any(|c| Some(c.bg) == selected));
     }
 }
 
