@@ -27,6 +27,10 @@ const RESET_COUNTERS: [(&str, &str); 3] = [
 const BASELINE: Duration = Duration::from_secs(60);
 /// A storm that lasts this long is how this machine lives.
 const ACCEPTED: Duration = Duration::from_secs(300);
+/// Only what goes on for this long is a storm; one burst can straddle two looks.
+const LASTS: Duration = Duration::from_millis(500);
+/// How long a storm that is over stays in mind, so that one that comes and goes is not missed in a pause.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// A storm is over below this part of the rate at which it began.
 const ENDS_AT: f64 = 0.5;
 
@@ -44,47 +48,71 @@ impl Section for ResetNumbers {
     }
 }
 
-/// One counter's recent past: its rate at each look while there was no storm.
-#[derive(Default, Debug)]
-struct Usual {
-    rates: VecDeque<(Duration, f64)>,
-    /// When the storm began, its successive looks, and the usual rate before it.
-    storm: Option<(Duration, u32, f64)>,
+/// Times at which a counter moved many times as fast as usual.
+#[derive(Clone, Copy, Debug)]
+struct Storm {
+    since: Duration,
+    last: Duration,
+    running: bool,
+    /// It went on over several looks.
+    lasted: bool,
+    usual: f64,
+    peak: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// One counter's recent past.
+#[derive(Default, Debug)]
+struct Usual {
+    /// Its rate at each look while there was no storm.
+    rates: VecDeque<(Duration, f64)>,
+    storm: Option<Storm>,
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Weather {
     Calm,
     /// A rate above the least that counts, as it always is.
-    Steady,
-    /// This many times the usual rate, over that many looks.
-    Storm(f64, u32),
+    Steady(f64),
+    Storm(Storm),
 }
 
 impl Usual {
-    /// Takes the rate of one more look. The usual rate is the highest of the last minute, so that what comes in regular
-    /// bursts is no storm.
+    /// Takes the rate of one more look. The usual rate is the highest of the last minute; what comes in bursts of one look
+    /// never lasts.
     fn look(&mut self, now: Duration, per_s: f64, n: &ResetNumbers) -> Weather {
-        if let Some((since, looks, usual)) = self.storm {
-            let ends = (usual * n.factor).max(n.min_per_s) * ENDS_AT;
-            if per_s >= ends && now.saturating_sub(since) < ACCEPTED {
-                self.storm = Some((since, looks + 1, usual));
-                return Weather::Storm(usual, looks + 1);
+        let running = self.storm.as_mut().filter(|s| s.running);
+        if let Some(storm) = running {
+            let ends = (storm.usual * n.factor).max(n.min_per_s) * ENDS_AT;
+            let accepted = now.saturating_sub(storm.since) >= ACCEPTED;
+            if per_s >= ends && !accepted {
+                storm.last = now;
+                storm.peak = storm.peak.max(per_s);
+                storm.lasted |= now.saturating_sub(storm.since) >= LASTS;
+                return Weather::Storm(*storm);
             }
-            self.storm = None;
+            storm.running = false;
+            if accepted {
+                self.storm = None;
+            }
         } else if let Some(usual) = self.highest()
             && per_s >= n.min_per_s
             && per_s >= usual * n.factor
         {
-            self.storm = Some((now, 1, usual));
-            return Weather::Storm(usual, 1);
+            let lasted = self.storm.is_some_and(|s| s.lasted);
+            let storm = Storm { since: now, last: now, running: true, lasted, usual, peak: per_s };
+            self.storm = Some(storm);
+            return Weather::Storm(storm);
         }
         self.rates.push_back((now, per_s));
         while self.rates.front().is_some_and(|(at, _)| now.saturating_sub(*at) >= BASELINE) {
             self.rates.pop_front();
         }
+        self.storm = self.storm.filter(|s| now.saturating_sub(s.last) < REMEMBERED);
+        if let Some(storm) = self.storm {
+            return Weather::Storm(storm);
+        }
         let steady = self.rates.len() > 1 && self.rates.iter().rev().take(3).all(|(_, r)| *r >= n.min_per_s);
-        if steady { Weather::Steady } else { Weather::Calm }
+        if steady { Weather::Steady(per_s) } else { Weather::Calm }
     }
 
     fn highest(&self) -> Option<f64> {
@@ -107,29 +135,24 @@ impl ResetStorm {
         Ok(Self { numbers, usual: Default::default(), watch: Watch::default() })
     }
 
-    fn draft(weather: [Weather; 3], rates: [f64; 3], moved: &Movements) -> Option<Draft> {
-        let storm = |w: &Weather| matches!(w, Weather::Storm(..));
-        let lasting = weather.iter().any(|w| matches!(w, Weather::Storm(_, looks) if *looks > 1));
-        let any_storm = weather.iter().any(storm);
-        if weather.iter().all(|w| *w == Weather::Calm) {
-            return None;
-        }
-        let severity = if lasting { Severity::Warning } else { Severity::Info };
-        let fastest = weather
-            .iter()
-            .zip(rates)
-            .filter(|(w, _)| if any_storm { storm(w) } else { **w == Weather::Steady })
-            .map(|(_, r)| r)
-            .fold(0.0, f64::max);
-        let usual = weather.iter().filter_map(|w| match w {
-            Weather::Storm(usual, _) => Some(*usual),
+    fn draft(weather: [Weather; 3], moved: &Movements) -> Option<Draft> {
+        let storms = || {
+            weather.iter().filter_map(|w| match w {
+                Weather::Storm(storm) => Some(storm),
+                _ => None,
+            })
+        };
+        let steady = weather.iter().filter_map(|w| match w {
+            Weather::Steady(per_s) => Some(*per_s),
             _ => None,
         });
+        let lasted = storms().any(|s| s.lasted);
+        let worst = storms().max_by(|a, b| a.peak.total_cmp(&b.peak));
+        let fastest = worst.map_or_else(|| steady.reduce(f64::max), |s| Some(s.peak))?;
+        let severity = if lasted { Severity::Warning } else { Severity::Info };
         let mut evidence = vec![Evidence::new("per_s", Value::PerSecond(fastest), Source::Observed)];
-        if any_storm {
-            let usual = Value::PerSecond(usual.fold(0.0, f64::max));
-            evidence.push(Evidence::new("usual_per_s", usual, Source::Observed));
-        }
+        evidence
+            .extend(worst.map(|s| Evidence::new("usual_per_s", Value::PerSecond(s.usual), Source::Observed)));
         for (name, counter) in RESET_COUNTERS {
             evidence.extend(moved.get(counter).map(|m| m.evidence(name)));
         }
@@ -141,8 +164,8 @@ impl ResetStorm {
             evidence.extend(moved.get(counter).map(|m| m.evidence(name)));
         }
         let mut draft = Draft::new(severity, Subject::Host, evidence);
-        draft.variant = Some(if any_storm { "storm" } else { "steady" });
-        if !lasting {
+        draft.variant = Some(if worst.is_some() { "storm" } else { "steady" });
+        if !lasted {
             draft.confidence = Confidence::Medium;
         }
         Some(draft)
@@ -172,7 +195,7 @@ impl Rule for ResetStorm {
         if !slices_before {
             return Verdict::AskAgain("a rate to compare with");
         }
-        Verdict::of(Self::draft(weather, rates, &moved).into_iter().collect())
+        Verdict::of(Self::draft(weather, &moved).into_iter().collect())
     }
 }
 
@@ -300,8 +323,11 @@ mod tests {
 
     #[test]
     fn a_storm_holds_until_it_ends_or_is_how_the_machine_lives() {
-        let got = resets("Tcp.EstabResets", &[1, 1, 100, 90, 80, 4, 4]);
-        assert_eq!(got, [None, None, INFO, WARNING, WARNING, None, None]);
+        let mut over = vec![1, 1, 100, 90, 80];
+        over.resize(20, 4);
+        let got = resets("Tcp.EstabResets", &over);
+        assert_eq!(got[..5], [None, None, INFO, WARNING, WARNING]);
+        assert_eq!((got[13], got[14]), (WARNING, None), "ten seconds after its last look");
         let mut long = vec![1, 1];
         long.resize(320, 100);
         let got = resets("Tcp.EstabResets", &long);
