@@ -141,7 +141,10 @@ impl Lab {
     }
 
     /// An address of the far host to which the near host has no way.
-    fn far_alias(&mut self, addr: IpAddr) -> Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn far_alias(&mut self, addr: IpAddr) -> Result<()> {
         self.far.add_address(self.far_link, addr, 32)
     }
 

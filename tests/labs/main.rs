@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
 mod cleanup;
+mod counters;
 mod facts;
 mod filter;
 mod harness;
