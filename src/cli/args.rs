@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Seconds between two looks of the live screen [default: 1]
     #[arg(long, value_name = "SEC", value_parser = interval)]
     interval: Option<Duration>,
+    /// Forbids whatever would change something: closing sockets
+    #[arg(long, global = true)]
+    pub(super) read_only: bool,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -64,6 +67,9 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// The socket table
     List(ListArgs),
+    /// Closes matching TCP sockets after showing them: SOCK_DESTROY, as root
+    #[command(name = "kill")]
+    Kill(KillArgs),
     /// What is wrong: findings, and an exit code for monitoring
     Check(CheckArgs),
     /// Makes a real fault in a private network namespace and opens the screen, or COMMAND, inside it
@@ -104,6 +110,28 @@ pub(super) struct ReportArgs {
     /// For programs
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "The kernel ends the connections; the programs keep their descriptors and get an error. What is still \
+    there afterwards is said, with the reason; the exit code is then 1."
+)]
+pub(super) struct KillArgs {
+    /// Closes without asking
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Shows what would be closed, and closes nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(super) dry_run: bool,
+    /// Closes listeners, too
+    #[arg(long)]
+    pub(super) listeners: bool,
+    /// Closes the connection that this session runs over, too
+    #[arg(long)]
+    pub(super) own_session: bool,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
 }

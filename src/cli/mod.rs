@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod explain;
 mod filter;
+mod kill;
 mod lab;
 mod list;
 mod live;
@@ -48,6 +49,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Command::Lab(options)) => return lab::run(options),
         Some(Command::LabActor { role }) => lab::act(role),
         Some(Command::Report(options)) => report::run(args, options),
+        Some(Command::Kill(options)) => return kill::run(args, options),
         Some(Command::List(options)) => list::run(args, options),
         Some(Command::Explain(options)) => explain::run(args, options),
         Some(Command::Completions { shell }) => {

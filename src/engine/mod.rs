@@ -1,6 +1,7 @@
 //! Threads, mailboxes, cadence: gives each job its thread and never decides what anything means.
 
 mod collect;
+pub mod kill;
 pub mod mailbox;
 mod names;
 mod processes;

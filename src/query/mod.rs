@@ -12,6 +12,7 @@ mod columns;
 mod destinations;
 pub mod filter;
 mod key;
+pub mod kill;
 mod listeners;
 mod owned;
 mod peers;

@@ -164,6 +164,24 @@ impl DiagSocket {
             };
         }
     }
+
+    /// Gives an order that is acknowledged.
+    ///
+    /// # Errors
+    /// What the kernel answers, or what sending and receiving say.
+    pub fn order(&mut self, build: impl FnOnce(u32) -> Vec<u8>) -> io::Result<()> {
+        self.send(build)?;
+        loop {
+            let len = self.receive()?;
+            let seq = self.seq;
+            let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
+            let Some(message) = Messages::new(datagram).find(|m| m.seq == seq) else { continue };
+            return match message.errno() {
+                0 => Ok(()),
+                n => Err(io::Error::from_raw_os_error(n)),
+            };
+        }
+    }
 }
 
 /// Hands the replies of one datagram over; returns the error number with which the dump ended, if it did.

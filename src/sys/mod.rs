@@ -1,5 +1,6 @@
 //! Every touch of the operating system, and no interpretation. The only place with `unsafe` code.
 
+pub mod destroy;
 pub mod diag;
 mod host;
 mod kernel_log;

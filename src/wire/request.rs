@@ -1,9 +1,11 @@
 //! Requests to `sock_diag`, built with netlink-packet-sock-diag where it can.
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 
 use crate::model::{RowFlags, SocketRow};
 
@@ -135,22 +137,35 @@ fn socket_id(row: &SocketRow, ifindex: u32) -> (u8, SocketId) {
 /// An exact question about one socket; the kernel answers `ENOENT` when the cookie is another's.
 #[must_use]
 pub fn exact(row: &SocketRow, ifindex: u32, seq: u32) -> Vec<u8> {
+    finish(one(row, ifindex, Extensions::DETAIL), NLM_F_REQUEST, seq)
+}
+
+/// The order to close one socket (`SOCK_DESTROY`), to be acknowledged.
+#[must_use]
+pub fn destroy(row: &SocketRow, ifindex: u32, seq: u32) -> Vec<u8> {
+    let request = SockDiagMessage::InetRequest(one(row, ifindex, Extensions::NONE));
+    serialized(NetlinkPayload::from(SockDiagDestroy::new(request)), NLM_F_REQUEST | NLM_F_ACK, seq)
+}
+
+fn one(row: &SocketRow, ifindex: u32, extensions: Extensions) -> InetRequest {
     let (family, socket_id) = socket_id(row, ifindex);
-    let request = InetRequest {
+    InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::from_bits_retain(Extensions::DETAIL.0),
+        extensions: ExtensionFlags::from_bits_retain(extensions.0),
         states: StateFlags::from_bits_retain(ALL_STATES),
         socket_id,
-    };
-    finish(request, NLM_F_REQUEST, seq)
+    }
 }
 
 fn finish(request: InetRequest, flags: u16, seq: u32) -> Vec<u8> {
+    serialized(NetlinkPayload::from(SockDiagMessage::InetRequest(request)), flags, seq)
+}
+
+fn serialized<T: NetlinkSerializable>(payload: NetlinkPayload<T>, flags: u16, seq: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = flags;
     header.sequence_number = seq;
-    let payload = NetlinkPayload::from(SockDiagMessage::InetRequest(request));
     let mut message = NetlinkMessage::new(header, payload);
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
@@ -225,6 +240,9 @@ mod tests {
         assert_eq!(m[28..44], *b"\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x01");
         assert_eq!(m[60..64], 3u32.to_ne_bytes());
         assert_eq!(m[64..72], (1u64 | 2 << 32).to_ne_bytes());
+        let order = destroy(&row, 3, 1);
+        assert_eq!(order[4..8], [21, 0, 5, 0], "SOCK_DESTROY, REQUEST | ACK");
+        assert_eq!(order[24..72], m[24..72], "of the same socket");
         row.flags = RowFlags::default();
         let m = exact(&row, 0, 1);
         assert_eq!((m[16], &m[28..32]), (AF_INET, &[10, 0, 0, 1][..]));

@@ -15,10 +15,10 @@ fn the_version_is_that_of_the_package() {
 #[test]
 fn help_names_the_commands_that_work_and_no_others() {
     let help = stdout(&["--help"]);
-    for command in ["report", "list", "check", "explain", "completions", "man"] {
+    for command in ["report", "list", "kill", "check", "explain", "completions", "man"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }
-    for later in ["kill", "record", "replay", "serve", "--netns", "--udp", "--lang"] {
+    for later in ["record", "replay", "serve", "--netns", "--udp", "--lang"] {
         assert!(!help.contains(later), "{later}: {help}");
     }
 }

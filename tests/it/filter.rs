@@ -55,3 +55,20 @@ fn a_mistake_is_pointed_at() {
         .code(2)
         .stderr(predicate::str::contains("nested deeper"));
 }
+
+#[test]
+fn nothing_is_closed_without_a_filter_without_being_asked_or_when_it_is_forbidden() {
+    let refused = |args: &[&str], why: &'static str| {
+        let why = predicate::str::contains(why);
+        tcptop(&[&["kill"], args].concat()).assert().code(2).stdout("").stderr(why);
+    };
+    refused(&["--yes"], "A filter is needed");
+    refused(&["--yes", "  "], "A filter is needed");
+    refused(&["dst", "192.0.2.1"], "nobody can be asked");
+    refused(&["--read-only", "--yes", "dst", "192.0.2.1"], "--read-only forbids");
+    refused(&["--yes", "dst"], "expected an address");
+    tcptop(&["kill", "--dry-run", "sport = :1 and dport = :1"])
+        .assert()
+        .success()
+        .stdout("no socket matches\n");
+}

@@ -11,6 +11,7 @@ mod harness;
 mod healthy;
 mod info;
 mod keepalive;
+mod kill;
 mod namespaces;
 mod observer;
 mod oracle;

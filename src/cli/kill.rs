@@ -1,0 +1,59 @@
+//! `tcptop kill`.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+
+use super::args::{Args, KillArgs};
+use super::filter::narrow;
+use super::{WRITING, look, looker, stdout};
+use crate::engine::kill::{execute, session};
+use crate::query::kill::{Allow, plan};
+use crate::query::{ColumnId, Selection, SocketQuery, Sort, sockets};
+use crate::report;
+
+fn refuse(why: &str) -> anyhow::Error {
+    Args::command().error(ErrorKind::ValueValidation, why).into()
+}
+
+pub(super) fn run(args: &Args, options: &KillArgs) -> anyhow::Result<ExitCode> {
+    if args.read_only {
+        return Err(refuse("--read-only forbids to close sockets"));
+    }
+    let Some(filter) = options.filter.parse()? else {
+        return Err(refuse("which sockets? A filter is needed; `state all` is every one of them"));
+    };
+    let asks = !options.yes && !options.dry_run;
+    if asks && !io::stdin().is_terminal() {
+        return Err(refuse(
+            "nobody can be asked: standard input is no terminal; --yes closes without asking, --dry-run shows",
+        ));
+    }
+    let mut looker = looker(args, None).with_owners(None);
+    looker.source().ask_for(filter.asked());
+    let whole = look(&mut looker)?;
+    let world = narrow(&mut looker, &whole.world, &filter);
+    let all = SocketQuery { select: Selection::All, sort: Sort::by(ColumnId::State), want: usize::MAX };
+    let allow = Allow { listeners: options.listeners, own_session: options.own_session };
+    let plan = plan(&world, &sockets(&world, &all).order, &session(), allow);
+    report::write_plan(&world, &plan, stdout()).context(WRITING)?;
+    if plan.targets.is_empty() || options.dry_run || asks && !is_sure()? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcome = execute(&plan).context("opening a socket to close others with")?;
+    let mut out = stdout();
+    writeln!(out).and_then(|()| report::write_outcome(&world, &outcome, out)).context(WRITING)?;
+    Ok(if outcome.remaining() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Asks on standard error, so that standard output holds the answer to the command alone.
+fn is_sure() -> anyhow::Result<bool> {
+    let mut err = io::stderr();
+    write!(err, "\nClose them? [y/N] ").and_then(|()| err.flush()).context("asking")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).context("reading the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

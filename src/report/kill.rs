@@ -1,0 +1,84 @@
+//! What is going to be closed, and what became of it, for people.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use super::table::Table;
+use crate::analysis::World;
+use crate::query::Align::{Left, Right};
+use crate::query::kill::{Fate, Outcome, Plan, Target};
+
+type Lines = Table<5>;
+
+const fn lines(last: &'static str) -> Lines {
+    Table::new([("STATE", Left), ("LOCAL", Left), ("PEER", Left), ("INODE", Right), (last, Left)])
+}
+
+fn line(world: &World, target: &Target, last: &dyn Display) -> [String; 5] {
+    let row = &target.row;
+    let peer = if row.state.has_peer() { row.peer_endpoint().to_string() } else { "-".to_owned() };
+    let held = world.owners().and_then(|owners| {
+        let first = owners.holders(row.inode).first()?;
+        let process = owners.process(*first)?;
+        Some(format!("{}[{}]: ", process.comm, process.pid))
+    });
+    let inode = if row.inode == 0 { "-".to_owned() } else { row.inode.to_string() };
+    let state = row.state.name().to_owned();
+    [state, row.local_endpoint().to_string(), peer, inode, format!("{}{last}", held.unwrap_or_default())]
+}
+
+fn sockets(n: usize) -> String {
+    format!("{n} socket{}", if n == 1 { "" } else { "s" })
+}
+
+/// Writes which sockets will be closed with what effect, and which will not and why.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_plan(world: &World, plan: &Plan, mut out: impl Write) -> io::Result<()> {
+    if plan.targets.is_empty() && plan.refused.is_empty() {
+        writeln!(out, "no socket matches")?;
+        return out.flush();
+    }
+    writeln!(out, "{} to close", sockets(plan.targets.len()))?;
+    let mut table = lines("WHAT WILL HAPPEN");
+    for (target, effect) in &plan.targets {
+        table.push(line(world, target, effect));
+    }
+    if !table.is_empty() {
+        table.write(&mut out, "", "")?;
+    }
+    if !plan.refused.is_empty() {
+        writeln!(out, "\n{} not to be closed", sockets(plan.refused.len()))?;
+        let mut table = lines("WHY NOT");
+        for (target, refusal) in &plan.refused {
+            table.push(line(world, target, refusal));
+        }
+        table.write(&mut out, "", "")?;
+    }
+    out.flush()
+}
+
+/// Writes what is gone and what is still there.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_outcome(world: &World, outcome: &Outcome, mut out: impl Write) -> io::Result<()> {
+    let before = outcome.fates.iter().filter(|(_, fate)| *fate == Fate::EndedBefore).count();
+    write!(out, "{} gone", sockets(outcome.gone()))?;
+    if before > 0 {
+        write!(out, ", {before} of them had ended before, or with the other end")?;
+    }
+    writeln!(out)?;
+    if outcome.remaining() > 0 {
+        writeln!(out, "\n{} still there", sockets(outcome.remaining()))?;
+        let mut table = lines("WHY");
+        for (target, fate) in &outcome.fates {
+            if let Fate::Remains(reason) = fate {
+                table.push(line(world, target, reason));
+            }
+        }
+        table.write(&mut out, "", "")?;
+    }
+    out.flush()
+}

@@ -1,0 +1,127 @@
+//! `tcptop kill` on sockets in every state.
+
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
+
+use tcptop::lab::Host;
+
+use crate::harness::{lab, lab_with_ss, skip, wait_for};
+use crate::observer::program_for_everyone;
+use crate::ss;
+use crate::states::zoo;
+use crate::tool::TCPTOP;
+
+/// Closes sockets of this very process, too, which is above the program that closes them.
+fn kill(host: &Host, args: &[&str]) -> Output {
+    host.run(|| Command::new(TCPTOP).args(["kill", "--own-session"]).args(args).output()).unwrap().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A connection on a host's loopback: its listener, client and server.
+fn pair(host: &Host) -> (TcpListener, TcpStream, TcpStream) {
+    host.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (listener, client, server)
+    })
+    .unwrap()
+}
+
+#[test]
+fn every_state_is_closed_as_the_plan_says() {
+    lab_with_ss(|| {
+        let (lab, specimens) = zoo();
+        let near = lab.near();
+        let before = ss::ss(near, &[]);
+        let shown = said(&kill(near, &["--dry-run", "state", "all"]));
+        assert!(shown.contains("the peer gets a reset; the program gets ECONNABORTED"), "{shown}");
+        assert!(shown.contains("the kernel forgets it") && shown.contains("connect() fails"), "{shown}");
+        assert!(shown.contains("a listener: only with --listeners"), "{shown}");
+        assert!(shown.contains("no way to close it"), "{shown}");
+        let after = ss::ss(near, &[]);
+        assert!(
+            before.keys().filter(|c| after.contains_key(c)).count() > before.len() / 2,
+            "a dry run closes nothing"
+        );
+
+        let done = kill(near, &["--yes", "state", "all"]);
+        assert!(done.status.success(), "{}", said(&done));
+        let left = ss::ss(near, &[]);
+        let states: Vec<_> = left.values().map(|row| row.state.as_str()).collect();
+        assert!(states.iter().all(|s| *s == "LISTEN") && !states.is_empty(), "{states:?}");
+
+        let done = kill(near, &["--yes", "--listeners", "state", "listening"]);
+        assert!(done.status.success() && ss::ss(near, &[]).is_empty(), "{}", said(&done));
+        let done = kill(near, &["--yes", "state", "all"]);
+        assert!(said(&done).contains("no way to close it"), "the bound socket remains: {}", said(&done));
+        drop(specimens);
+    });
+}
+
+#[test]
+fn only_what_matches_is_closed_and_both_ends_learn_of_it() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (listener, mut client, mut server) = pair(&host);
+        let (_other_listener, other, _kept) = pair(&host);
+        let port = client.local_addr().unwrap().port().to_string();
+        let done = kill(&host, &["--yes", "sport", "=", &port]);
+        assert!(said(&done).contains("1 socket gone"), "{}", said(&done));
+        let error = client.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+        let error = wait_for("reset", || server.read(&mut [0]).map_or_else(Ok, |n| Err(format!("read {n}"))));
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(other.peer_addr().is_ok() && other.take_error().unwrap().is_none());
+        drop(listener);
+    });
+}
+
+#[test]
+fn the_own_session_is_spared_unless_it_is_meant() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (_listener, client, server) = pair(&host);
+        let (local, peer) = (server.local_addr().unwrap(), client.local_addr().unwrap());
+        let session = format!("{} {} {} {}", peer.ip(), peer.port(), local.ip(), local.port());
+        let run = |args: &[&str]| {
+            let mut command = Command::new(TCPTOP);
+            command
+                .args(["kill", "--yes", "state", "established"])
+                .args(args)
+                .env("SSH_CONNECTION", &session);
+            host.run(|| command.output()).unwrap().unwrap()
+        };
+        let done = run(&[]);
+        assert!(
+            said(&done).contains("this session runs over it: only with --own-session"),
+            "{}",
+            said(&done)
+        );
+        assert!(client.take_error().unwrap().is_none());
+        let done = run(&["--own-session"]);
+        assert!(said(&done).contains("2 sockets gone"), "{}", said(&done));
+    });
+}
+
+#[test]
+fn an_ordinary_user_is_told_why_nothing_happened() {
+    lab(|| {
+        let Some((_dir, program)) = program_for_everyone() else {
+            return skip("kill", "one user only in this user namespace");
+        };
+        let host = Host::new().unwrap();
+        let (_listener, client, _server) = pair(&host);
+        let mut command = Command::new(program);
+        command.args(["kill", "--yes", "state", "established"]).uid(65_534).gid(65_534);
+        let done = host.run(|| command.output()).unwrap().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        assert!(said(&done).contains("not permitted; run as root or with CAP_NET_ADMIN"), "{}", said(&done));
+        assert!(client.take_error().unwrap().is_none());
+    });
+}
