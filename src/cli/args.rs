@@ -67,7 +67,7 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// The socket table
     List(ListArgs),
-    /// Closes matching TCP sockets after showing them: SOCK_DESTROY, as root
+    /// Closes matching TCP sockets after showing them; for root
     #[command(name = "kill")]
     Kill(KillArgs),
     /// What is wrong: findings, and an exit code for monitoring
@@ -115,6 +115,7 @@ pub(super) struct ReportArgs {
 }
 
 #[derive(ClapArgs, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are there or not")]
 #[command(
     after_help = "The kernel ends the connections; the programs keep their descriptors and get an error. What is still \
     there afterwards is said, with the reason; the exit code is then 1."

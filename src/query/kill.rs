@@ -62,15 +62,8 @@ impl Effect {
         let full = held || row.flags.has(RowFlags::FULL);
         Some(match row.state {
             TcpState::Established | TcpState::CloseWait => Self::Reset,
-            TcpState::FinWait1 => {
-                if held {
-                    Self::Reset
-                } else {
-                    Self::ResetOrphan
-                }
-            }
             TcpState::FinWait2 if !full => Self::Forgotten,
-            TcpState::FinWait2 => {
+            TcpState::FinWait1 | TcpState::FinWait2 => {
                 if held {
                     Self::Reset
                 } else {
