@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::details::Details;
 use super::finding::{Draft, Severity};
+use super::knowledge::assert_explained;
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::Analyzer;
@@ -128,6 +129,9 @@ impl Bench {
         let mut answered = self.answered.clone();
         answered.renew(snapshot.observed, answers);
         let verdict = rule.judge(&context(&answered));
+        if let Verdict::Fires(drafts) = &verdict {
+            drafts.iter().for_each(assert_explained);
+        }
         self.answered = answered;
         verdict
     }

@@ -80,7 +80,8 @@ impl Rule for TcpMemory {
             }
         }
         evidence.extend(entered.map(|m| m.evidence("pressures")));
-        Verdict::Fires(vec![Draft::new(severity, Subject::Host, evidence)])
+        let variant = evidence.first().is_some_and(|e| e.name == "pressures").then_some("pressures");
+        Verdict::Fires(vec![Draft { variant, ..Draft::new(severity, Subject::Host, evidence) }])
     }
 }
 

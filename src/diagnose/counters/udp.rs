@@ -106,7 +106,7 @@ impl UdpBufferErrors {
             }
             let subject = Subject::Socket { cookie: 0, local, peer };
             let mut draft = Draft::new(errors.severity(), subject, evidence);
-            draft.variant = Some("receive");
+            draft.variant = Some("socket");
             draft
         };
         sockets.into_iter().take(NAMED).map(draft).collect()

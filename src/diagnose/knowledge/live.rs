@@ -1,7 +1,7 @@
 //! What fills the placeholders of a document.
 
 use super::features::Kernel;
-use super::words::{evidence_text, of_subject};
+use super::words::value_of;
 use crate::analysis::Snapshot;
 use crate::diagnose::Finding;
 use crate::model::{Grouped, Host, Reading};
@@ -52,8 +52,7 @@ impl<'a> Live<'a> {
     }
 
     fn found(self, name: &str) -> Option<String> {
-        let draft = &self.finding?.draft;
-        of_subject(&draft.subject, name).or_else(|| evidence_text(draft, name))
+        value_of(&self.finding?.draft, name)
     }
 
     fn value(self, kind: &str, name: &str) -> String {

@@ -95,3 +95,12 @@ pub fn placeholders(id: &str) -> Vec<&'static str> {
     names.dedup();
     names
 }
+
+/// Fails where no document of a rule speaks of such a draft: every title is filled, every piece of evidence has a label.
+#[cfg(test)]
+pub(super) fn assert_explained(draft: &super::Draft) {
+    let lacks = documents(ENGLISH).filter(|d| d.kind == Kind::Rule).map(|d| (words::missing(d, draft), d.id));
+    let (lacks, nearest) = lacks.min_by_key(|(lacks, _)| lacks.len()).unwrap_or_default();
+    let names: Vec<_> = draft.evidence.iter().map(|e| e.name).collect();
+    assert!(lacks.is_empty(), "no document explains {names:?}; {nearest} is nearest and lacks: {lacks:?}");
+}

@@ -22,10 +22,12 @@ pub fn title_in(lang: &str, finding: &Finding) -> String {
         variant.or_else(|| d.titles.get("default"))
     });
     let Some(pattern) = pattern else { return format!("{}: {}", finding.rule, draft.subject) };
-    fill(pattern, |name| {
-        let value = of_subject(&draft.subject, name).or_else(|| evidence_text(draft, name));
-        value.unwrap_or_else(|| UNKNOWN.into())
-    })
+    fill(pattern, |name| value_of(draft, name).unwrap_or_else(|| UNKNOWN.into()))
+}
+
+/// The words for a placeholder: a piece of evidence, else a part of the subject.
+pub(super) fn value_of(draft: &Draft, name: &str) -> Option<String> {
+    evidence_text(draft, name).or_else(|| of_subject(&draft.subject, name))
 }
 
 /// The label of a piece of evidence of a rule; its name where the document has none.
@@ -36,7 +38,7 @@ pub fn label(rule: &str, evidence: &str) -> String {
 }
 
 /// The part of a subject that a placeholder names.
-pub(super) fn of_subject(subject: &Subject, name: &str) -> Option<String> {
+fn of_subject(subject: &Subject, name: &str) -> Option<String> {
     Some(match (name, subject) {
         ("subject", _) | ("addr", Subject::Peer { .. }) => subject.to_string(),
         ("pid", Subject::Process { pid, .. }) => pid.to_string(),
@@ -46,6 +48,7 @@ pub(super) fn of_subject(subject: &Subject, name: &str) -> Option<String> {
         ("port", Subject::Destination { peer, .. } | Subject::Socket { peer, .. }) => peer.port.to_string(),
         ("port", Subject::Listener { local, .. }) => local.port.to_string(),
         ("local", Subject::Destination { local: Some(local), .. }) => local.to_string(),
+        ("local", Subject::Socket { local, .. }) => local.to_string(),
         ("interface", Subject::Interface { name }) => name.to_string(),
         _ => return None,
     })
@@ -66,7 +69,25 @@ pub(super) fn names_of_subject(kind: &str) -> &'static [&'static str] {
 }
 
 /// The value of the evidence of a name, if it is known.
-pub(super) fn evidence_text(draft: &Draft, name: &str) -> Option<String> {
+fn evidence_text(draft: &Draft, name: &str) -> Option<String> {
     let evidence = draft.evidence.iter().find(|e| e.name == name)?;
     (evidence.value != Value::Unknown).then(|| evidence.value.to_string())
+}
+
+/// What the title of a rule's document would miss in a draft: placeholders that nothing fills, evidence without a label, a
+/// subject of another kind.
+#[cfg(test)]
+pub(super) fn missing(document: &super::Document, draft: &Draft) -> Vec<String> {
+    let variant = draft.variant.and_then(|v| document.titles.get(v));
+    let title = variant.or_else(|| document.titles.get("default")).map_or("", String::as_str);
+    let given = |name: &str| {
+        draft.evidence.iter().any(|e| e.name == name) || of_subject(&draft.subject, name).is_some()
+    };
+    let unfilled = super::places::places(title).filter(|name| !given(name)).map(|name| format!("{{{name}}}"));
+    let unlabelled =
+        draft.evidence.iter().map(|e| e.name).filter(|name| !document.evidence.contains_key(*name));
+    let kind = draft.subject.kind();
+    let stranger =
+        (!document.subjects.iter().any(|s| s == kind)).then(|| format!("a subject of kind {kind}"));
+    unfilled.chain(unlabelled.map(|name| format!("{name} has no label"))).chain(stranger).collect()
 }
