@@ -10,4 +10,5 @@ mod behaviour;
 mod picture;
 mod rig;
 mod screens;
+mod the_loop;
 mod worlds;
