@@ -20,6 +20,7 @@ mod print;
 mod scene;
 #[cfg(test)]
 mod tests;
+mod to_ss;
 mod value;
 mod words;
 
@@ -30,4 +31,5 @@ pub use lookup::{Lookup, Numbers};
 pub use narrow::{Narrowed, Narrower};
 pub use parser::{MAX_DEPTH, parse};
 pub use scene::{Infos, Scene, Truth};
+pub use to_ss::{SsCommand, to_ss};
 pub use words::{keywords, state_words};
