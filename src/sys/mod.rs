@@ -5,6 +5,7 @@ pub mod diag;
 mod host;
 mod kernel_log;
 pub mod names;
+pub mod netfilter;
 pub mod netns;
 pub mod netns_find;
 mod proc_facts;

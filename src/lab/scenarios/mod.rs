@@ -4,6 +4,7 @@
 //! dropped. What a finding must name by its process is a process of its own ([`part`]).
 
 mod callers;
+mod conntrack;
 mod listeners;
 mod part;
 mod settings;

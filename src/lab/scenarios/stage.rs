@@ -16,6 +16,7 @@ use super::part::{Part, READY, Role, allow_descriptors};
 use super::{ACTOR, Conduct};
 use crate::lab::{Doing, Host, Lab, NEAR_V4, Opt, Result, listen};
 use crate::model::TcpState;
+use crate::sys::netfilter::Netfilter;
 
 /// A program of a scenario, running on the near host. It ends when this is dropped.
 pub struct Program {
@@ -155,6 +156,13 @@ impl Fault {
         self.lab.near().sysctl(name, value)?;
         self.undo.push(Box::new(move |lab| lab.near().sysctl(name, &before)));
         Ok(())
+    }
+
+    /// The end of the fault empties the connection tracking table.
+    pub(super) fn forget_connections_after(&mut self) {
+        self.undo.push(Box::new(|lab| {
+            lab.near().run(|| Netfilter::open()?.forget_connections())?.doing("forgetting connections")
+        }));
     }
 
     /// Notes an address that the fault is about.

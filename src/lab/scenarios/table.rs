@@ -1,6 +1,6 @@
 //! The one table of scenarios.
 
-use super::{Scenario, callers, listeners, settings, silence};
+use super::{Scenario, callers, conntrack, listeners, settings, silence};
 
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
@@ -223,6 +223,21 @@ pub const SCENARIOS: &[Scenario] = &[
         teaches: "RcvbufErrors moves: datagrams are dropped because the receive buffer is full.",
         rules: &["udp-buffer-errors"],
         start: silence::udp_overflow,
+    },
+    Scenario {
+        name: "conntrack-full",
+        summary: "the connection tracking table is full",
+        teaches: "Every flow counts, idle and half-open ones and UDP, too. New ones are dropped or push out unconfirmed ones: \
+                  early_drop and drop move.",
+        rules: &["conntrack-full"],
+        start: conntrack::conntrack_full,
+    },
+    Scenario {
+        name: "conntrack-clash",
+        summary: "a source NAT has too few ports towards one destination",
+        teaches: "insert_failed moves while the table is nearly empty: another disease than a full table.",
+        rules: &["conntrack-clash"],
+        start: conntrack::conntrack_clash,
     },
     Scenario {
         name: "folklore-sysctls",
