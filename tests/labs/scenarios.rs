@@ -135,10 +135,54 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    ports_exhausted "ports-exhausted" Proof { promises: &[("ephemeral-ports", "destination", "critical")], ..PLAIN };
+    privileged_ports "privileged-ports" Proof { promises: &[("privileged-ports", "destination", "warning")], ..PLAIN };
+    port_taken "port-taken" Proof { promises: &[("port-taken", "socket", "warning")], ..PLAIN };
+    time_wait_pileup "time-wait-pileup" Proof { promises: &[("time-wait-pileup", "host", "warning")], also: &["sysctl-tw-buckets"], ..PLAIN };
     time_wait_overflow "time-wait-overflow" Proof { promises: &[("time-wait-overflow", "host", "critical")], also: &["time-wait-pileup", "sysctl-tw-buckets"], ..PLAIN };
+    close_wait_read "close-wait-read" Proof { promises: &[("close-wait-leak", "process", "warning")], ..PLAIN };
+    close_wait_unread "close-wait-unread" Proof { promises: &[("close-wait-leak", "process", "warning")], ..PLAIN };
+    close_wait_unaccepted "close-wait-unaccepted" Proof { promises: &[("accept-queue-full", "listener", "warning")], ..PLAIN };
+    fin_wait2_held "fin-wait2-held" Proof { promises: &[("fin-wait2-pileup", "process", "warning")], ..PLAIN };
+    fin_wait2_orphaned "fin-wait2-orphaned" Proof { promises: &[("fin-wait2-pileup", "host", "warning")], also: &["sysctl-tw-buckets", "time-wait-pileup"], ..PLAIN };
+    last_ack_pileup "last-ack-pileup" Proof { promises: &[("last-ack-pileup", "peer", "warning")], also: &["retransmission-storm"], ..PLAIN };
+    accept_queue_hang "accept-queue-hang" Proof { promises: &[("accept-queue-full", "listener", "critical")], ..PLAIN };
+    accept_queue_fds "accept-queue-fds" Proof { promises: &[("fd-exhaustion", "process", "critical")], ..PLAIN };
+    listener_without_acceptor "listener-without-acceptor" Proof { promises: &[("listener-without-acceptor", "listener", "warning")], ..PLAIN };
+    syn_flood_cookies "syn-flood-cookies" Proof { promises: &[("syn-recv-pileup", "listener", "warning")], ..PLAIN };
+    syn_flood_no_cookies "syn-flood-no-cookies" Proof { promises: &[("syn-recv-pileup", "listener", "warning")], also: &["sysctl-syncookies-off"], ..PLAIN };
+    ghost_connection "ghost-connection" Proof { promises: &[("ghost-connection", "listener", "warning")], also: &["accept-queue-full"], ..PLAIN };
+    no_keepalive "no-keepalive" Proof { promises: &[("no-keepalive", "process", "info")], ..PLAIN };
+    one_leaking_client "one-leaking-client" Proof { promises: &[("peer-concentration", "peer", "warning")], ..PLAIN };
+    stopped_reader "stopped-reader" Proof { promises: &[("unread-receive-queue", "process", "warning")], ..PLAIN };
+    sockets_in_no_table "sockets-in-no-table" Proof { promises: &[("sockets-in-no-table", "process", "warning")], ..PLAIN };
+    blackhole "blackhole" Proof { promises: &[("syn-sent-pileup", "destination", "warning")], ..PLAIN };
+    peers_vanished_data "peers-vanished-data" Proof { promises: &[("dead-peer", "peer", "warning")], also: &["retransmission-storm"], ..PLAIN };
+    peers_vanished_idle "peers-vanished-idle" Proof { promises: &[("dead-peer", "peer", "warning")], also: &["keepalive-too-slow"], ..PLAIN };
+    zero_window "zero-window" Proof { promises: &[("zero-window-stall", "peer", "warning")], ..PLAIN };
     retransmission_storm "retransmission-storm" Proof { promises: &[("retransmission-storm", "host", "warning")], also: &["dead-peer"], seconds: 3, ..PLAIN };
     reset_storm "reset-storm" Proof { promises: &[("reset-storm", "host", "warning")], seconds: 8, ..PLAIN };
     receive_drops "receive-drops" Proof { promises: &[("receive-drops", "host", "warning")], also: &["unread-receive-queue"], ..PLAIN };
     rp_filter "rp-filter" Proof { promises: &[("reverse-path-drops", "host", "warning")], ..PLAIN };
     mtu_mismatch "mtu-mismatch" Proof { promises: &[("nic-drops", "interface", "warning")], ..PLAIN };
+    udp_overflow "udp-overflow" Proof { promises: &[("udp-buffer-errors", "host", "warning")], ..PLAIN };
+    conntrack_full "conntrack-full" Proof { promises: &[("conntrack-full", "host", "critical")], ..PLAIN };
+    conntrack_clash "conntrack-clash" Proof { promises: &[("conntrack-clash", "host", "warning")], also: &["syn-sent-pileup"], ..PLAIN };
+    folklore_sysctls "folklore-sysctls" Proof {
+        promises: &[
+            ("sysctl-timestamps-off", "sysctl", "warning"),
+            ("sysctl-tw-buckets", "sysctl", "warning"),
+            ("sysctl-fin-timeout", "sysctl", "warning"),
+            ("sysctl-synack-retries", "sysctl", "warning"),
+            ("sysctl-retries2-low", "sysctl", "warning"),
+            ("sysctl-orphan-retries", "sysctl", "warning"),
+            ("sysctl-keepalive-aggressive", "sysctl", "warning"),
+            ("sysctl-syncookies-off", "sysctl", "warning"),
+            ("sysctl-somaxconn-low", "sysctl", "info"),
+            ("sysctl-abort-on-overflow", "sysctl", "warning"),
+            ("sysctl-port-range", "sysctl", "info"),
+            ("sysctl-conntrack-timeouts", "sysctl", "warning"),
+        ],
+        ..PLAIN
+    };
 }

@@ -94,7 +94,7 @@ pub(super) fn fin_wait2_orphaned(f: &mut Fault) -> Result<()> {
     f.sysctl("net.ipv4.tcp_max_tw_buckets", "400")?;
     let service = f.serve("impatient-api", 8080, 128, Conduct::Close)?;
     let from = f.peers_new(2)?;
-    callers(f, from, service, (360, 1500), 150 * MILLI, Then::Hold)?;
+    callers(f, from, service, (360, 380), 150 * MILLI, Then::Hold)?;
     f.tell("impatient-api on port 8080 closes first, its clients never do: orphans for 60 s each, with room for 400 (tcp_max_tw_buckets)");
     Ok(())
 }

@@ -255,6 +255,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "sysctl-somaxconn-low",
             "sysctl-abort-on-overflow",
             "sysctl-port-range",
+            "sysctl-conntrack-timeouts",
         ],
         start: settings::folklore_sysctls,
     },
