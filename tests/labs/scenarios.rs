@@ -165,7 +165,7 @@ scenarios! {
     receive_drops "receive-drops" Proof { promises: &[("receive-drops", "host", "warning")], also: &["unread-receive-queue"], ..PLAIN };
     rp_filter "rp-filter" Proof { promises: &[("reverse-path-drops", "host", "warning")], ..PLAIN };
     mtu_mismatch "mtu-mismatch" Proof { promises: &[("nic-drops", "interface", "warning")], ..PLAIN };
-    udp_overflow "udp-overflow" Proof { promises: &[("udp-buffer-errors", "host", "warning")], ..PLAIN };
+    udp_overflow "udp-overflow" Proof { promises: &[("udp-buffer-errors", "socket", "warning")], ..PLAIN };
     conntrack_full "conntrack-full" Proof { promises: &[("conntrack-full", "host", "critical")], ..PLAIN };
     conntrack_clash "conntrack-clash" Proof { promises: &[("conntrack-clash", "host", "warning")], also: &["syn-sent-pileup"], ..PLAIN };
     folklore_sysctls "folklore-sysctls" Proof {

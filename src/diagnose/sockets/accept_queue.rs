@@ -15,6 +15,7 @@ use crate::model::TableSource;
 pub const ID: &str = "accept-queue-full";
 
 const SOMAXCONN: &str = "net.core.somaxconn";
+const OVERFLOWS: &str = "TcpExt.ListenOverflows";
 
 numbers! { warning_ratio: f64, apart_s: f64, smallest_backlog: u32 }
 
@@ -32,8 +33,15 @@ impl AcceptQueueFull {
         Ok(Self { numbers: thresholds.section(ID)?, half_full: FxHashMap::default() })
     }
 
-    fn severity(&self, l: &ListenerAgg, since: Option<Duration>, now: Duration) -> Option<Severity> {
-        if l.queue > l.backlog || l.drops_delta.is_some_and(|d| d > 0) {
+    fn severity(
+        &self,
+        l: &ListenerAgg,
+        overflows: bool,
+        since: Option<Duration>,
+        now: Duration,
+    ) -> Option<Severity> {
+        // A listener's drops contain those of a full queue of requests, which move no ListenOverflows (tcp_conn_request).
+        if l.queue > l.backlog || overflows && l.drops_delta.is_some_and(|d| d > 0) {
             return Some(Severity::Critical);
         }
         let apart = now.saturating_sub(since?) >= Duration::from_secs_f64(self.numbers.apart_s);
@@ -61,12 +69,8 @@ fn evidence(context: &Context<'_>, l: &ListenerAgg) -> Vec<Evidence> {
         evidence.push(somaxconn);
         evidence.push(Evidence::new("asked_backlog", asked, Source::SockDiag));
     }
-    if let Some(n) = context.moved("TcpExt.ListenOverflows") {
-        evidence.push(Evidence::new(
-            "overflows",
-            Value::Count(n),
-            Source::Counter("TcpExt.ListenOverflows".into()),
-        ));
+    if let Some(n) = context.moved(OVERFLOWS) {
+        evidence.push(Evidence::new("overflows", Value::Count(n), Source::Counter(OVERFLOWS.into())));
     }
     evidence.extend(context.processes(&[l.row]));
     evidence
@@ -81,6 +85,7 @@ impl Rule for AcceptQueueFull {
         let mut old = std::mem::take(&mut self.half_full);
         let mut drafts = Vec::new();
         let mut again = false;
+        let overflows = context.moved(OVERFLOWS).is_some();
         for l in &s.listeners {
             let subject = subject(l);
             let levels = Levels { warning: Some(self.numbers.warning_ratio), ..Levels::default() };
@@ -91,7 +96,7 @@ impl Rule for AcceptQueueFull {
             if let Some(since) = since {
                 self.half_full.insert(l.cookie, since);
             }
-            match self.severity(l, since, s.observed) {
+            match self.severity(l, overflows, since, s.observed) {
                 Some(severity) => {
                     let evidence = evidence(context, l);
                     drafts.push(Draft {
@@ -167,9 +172,22 @@ mod tests {
         let mut b = bench(0, 128);
         let mut rule = rule();
         b.drops = vec![ListenerDrops { cookie: 9, drops: 700 }];
+        b.set_counter(OVERFLOWS, 700);
         assert_eq!(b.judge(&mut rule), Verdict::Quiet, "what happened before is history");
         b.drops = vec![ListenerDrops { cookie: 9, drops: 701 }];
+        b.set_counter(OVERFLOWS, 701);
         assert_eq!(drafts(b.judge(&mut rule))[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn drops_of_a_full_queue_of_requests_are_another_rules() {
+        let mut b = bench(0, 128);
+        let mut rule = rule();
+        b.drops = vec![ListenerDrops { cookie: 9, drops: 700 }];
+        b.set_counter(OVERFLOWS, 5);
+        b.judge(&mut rule);
+        b.drops = vec![ListenerDrops { cookie: 9, drops: 900 }];
+        assert_eq!(b.judge(&mut rule), Verdict::Quiet);
     }
 
     #[test]

@@ -95,7 +95,13 @@ impl Rule for SynRecvPileup {
         }
         if !moving.is_empty() && drafts.is_empty() {
             // Whose queue it was is not told; the requests that are there belong to the likely one.
-            drafts.push(self.draft(context, Subject::Host, &context.survey.syn_recv.rows, None));
+            let waiting = &context.survey.syn_recv.rows;
+            let likely = grouped(context.rows(waiting).filter_map(of));
+            let (about, backlog) = match likely.iter().map(|(at, _)| at).collect::<Vec<_>>()[..] {
+                [at] => (s.listeners.get(*at as usize).map(subject), backlogs.get(at).copied()),
+                _ => (None, None),
+            };
+            drafts.push(self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog));
         }
         for d in &mut drafts {
             d.evidence.extend(moving.clone());
