@@ -50,11 +50,11 @@ pub const RULES: &[RuleSpec] = &[
     rule!(accept_queue::AcceptQueueFull, Proven::Lab("accept-queue-hang")),
     rule!(syn_sent::SynSentPileup, Proven::Lab("blackhole")),
     rule!(no_keepalive::NoKeepalive, Proven::Lab("no-keepalive")),
-    rule!(slow_keepalive::KeepaliveTooSlow, Proven::Lab("peers-vanished-idle")),
+    rule!(slow_keepalive::KeepaliveTooSlow, Proven::Lab("keepalive-too-slow")),
     rule!(dead_peer::DeadPeer, Proven::Lab("peers-vanished-data")),
     rule!(zero_window::ZeroWindowStall, Proven::Lab("zero-window")),
     rule!(unread::UnreadReceiveQueue, Proven::Lab("stopped-reader")),
-    rule!(send_stuck::SendQueueStuck, Proven::Lab("peers-vanished-data")),
+    rule!(send_stuck::SendQueueStuck, Proven::Lab("send-queue-stuck")),
     rule!(concentration::PeerConcentration, Proven::Lab("one-leaking-client")),
     RuleSpec {
         id: port_taken::ID,

@@ -59,6 +59,6 @@ pub const RULES: &[RuleSpec] = rules![
     "sysctl-somaxconn-low" FOLKLORE;
     "sysctl-abort-on-overflow" FOLKLORE;
     "sysctl-max-orphans-low" Proven::Sample("tcp_max_orphans is the host's");
-    "sysctl-conntrack-timeouts" Proven::Lab("conntrack-short-timeout");
+    "sysctl-conntrack-timeouts" FOLKLORE;
     "sysctl-tcp-mem" Proven::Sample("tcp_mem is the host's");
 ];

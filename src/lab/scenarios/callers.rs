@@ -86,6 +86,20 @@ pub(super) fn peers_vanished_data(f: &mut Fault) -> Result<()> {
     Ok(())
 }
 
+/// What was sent is not acknowledged, and the kernel is in no hurry to send it again.
+pub(super) fn send_queue_stuck(f: &mut Fault) -> Result<()> {
+    // As after a long time on a way with a round trip of many seconds.
+    f.sysctl("net.ipv4.tcp_rto_min_us", "20000000")?;
+    let mut to = Vec::new();
+    for peer in f.peers_new(2)? {
+        to.push(f.far_service(peer, 9000, &[])?);
+    }
+    f.cast("uplink", call(to, 6, Conduct::Trickle))?;
+    f.cut_all()?;
+    f.tell("uplink sends to 2 peers over 6 connections; nothing is acknowledged, and is sent again after 20 s (tcp_rto_min_us)");
+    Ok(())
+}
+
 /// Peers vanish while nothing is on the way; only keepalive notices.
 pub(super) fn peers_vanished_idle(f: &mut Fault) -> Result<()> {
     let mut to = Vec::new();

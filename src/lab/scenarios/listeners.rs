@@ -253,7 +253,8 @@ pub(super) fn sockets_in_no_table(f: &mut Fault) -> Result<()> {
 pub(super) fn last_ack_pileup(f: &mut Fault) -> Result<()> {
     let service = f.serve("crashed", 8080, 256, Conduct::Abandon)?;
     let mut calls = Vec::new();
-    for from in f.peers_new(4)?.into_iter().cycle().take(160) {
+    let from = f.peer()?;
+    for _ in 0..160 {
         calls.push(f.far_call(from, service)?);
     }
     f.near_settles(service, 160)?;
@@ -306,5 +307,38 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
         Ok(calls.len() < 1000)
     })?;
     f.tell("tiny-buffer on port 8080 shrinks the receive buffer of every connection to the least, and does not read");
+    Ok(())
+}
+
+/// Large answers vanish on their way, small ones arrive, and nobody says why.
+pub(super) fn path_mtu(f: &mut Fault) -> Result<()> {
+    f.lab.send_single_segments()?;
+    let service = f.serve("web", 8080, 128, Conduct::AnswerAtLength)?;
+    let from = f.peer()?;
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        calls.push(f.far_call(from, service)?);
+    }
+    f.shrink_far_mtu(1000)?;
+    for mut call in calls {
+        call.write_all(b"GET / HTTP/1.1\r\n\r\n").doing("asking")?;
+        rustix::net::sockopt::set_socket_linger(&call, Some(Duration::ZERO)).doing("asking")?;
+        f.keep(call);
+    }
+    f.tell(format!(
+        "web on port 8080 answers {from} with 3000 bytes; on the way everything above 1000 bytes is dropped"
+    ));
+    Ok(())
+}
+
+/// Connections whose keepalive is slower than any middlebox is patient.
+pub(super) fn keepalive_too_slow(f: &mut Fault) -> Result<()> {
+    let at = SocketAddr::new(NEAR_V4.into(), 8080);
+    let opts = vec![Opt::Keepalive { idle: 7200, interval: 75, count: 9 }];
+    f.cast("chat", Part::Serve { at, backlog: 128, opts, conduct: Conduct::Answer })?;
+    f.note_service(at);
+    let from = f.peers_new(20)?;
+    callers(f, from, at, (100, 100), MILLI, Then::Hold)?;
+    f.tell("100 idle connections to chat on port 8080, with the keepalive of the defaults: 7200 s before the first probe");
     Ok(())
 }

@@ -134,6 +134,13 @@ pub const SCENARIOS: &[Scenario] = &[
         start: listeners::no_keepalive,
     },
     Scenario {
+        name: "keepalive-too-slow",
+        summary: "idle connections whose keepalive comes too late for any NAT on the way",
+        teaches: "A keepalive timer of two hours: a NAT or a load balancer forgets the connection long before.",
+        rules: &["keepalive-too-slow"],
+        start: listeners::keepalive_too_slow,
+    },
+    Scenario {
         name: "one-leaking-client",
         summary: "one client of many opens connections and forgets them",
         teaches: "Sort the peers by count: one holds most of a service's connections, nearly all idle, and more each minute.",
@@ -160,6 +167,20 @@ pub const SCENARIOS: &[Scenario] = &[
         teaches: "SYN_SENT with retransmissions to one destination; a refusal would not linger.",
         rules: &["syn-sent-pileup"],
         start: callers::blackhole,
+    },
+    Scenario {
+        name: "send-queue-stuck",
+        summary: "what was sent is not acknowledged, on a way so slow that it is not sent again either",
+        teaches: "Send-Q stays and nothing is acknowledged, with no window closed and hardly a retransmission.",
+        rules: &["send-queue-stuck"],
+        start: callers::send_queue_stuck,
+    },
+    Scenario {
+        name: "path-mtu",
+        summary: "large packets vanish on the way, small ones arrive",
+        teaches: "A connection opens, and hangs with the first full segment: retransmissions with one small segment acknowledged.",
+        rules: &["path-mtu"],
+        start: listeners::path_mtu,
     },
     Scenario {
         name: "peers-vanished-data",
@@ -207,7 +228,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "rp-filter",
         summary: "reverse-path filtering drops packets from the wrong direction",
         teaches: "IPReversePathFilter moves; the effective value is the larger of conf.all and the interface.",
-        rules: &["reverse-path-drops"],
+        rules: &["reverse-path-drops", "sysctl-rp-filter"],
         start: silence::rp_filter,
     },
     Scenario {
