@@ -114,6 +114,8 @@ impl Scanner {
         self.ask_for(listed);
         let due = self.due();
         changed.extend(due.iter().filter(|p| !changed.contains(p)).copied().collect::<Vec<_>>());
+        // Whoever waits longest comes first, so that time that is short is shared.
+        changed.sort_by_key(|pid| self.entries.get(pid).map(|e| e.scanned_round));
         let mut finished = self.scan(&changed, deadline);
         let suspects = self.suspects(listed);
         finished &= self.scan_until_known(&suspects, deadline);
