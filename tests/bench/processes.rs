@@ -69,7 +69,7 @@ fn cost(follow: bool) -> f64 {
         looker.look().unwrap();
         std::thread::sleep((Duration::from_secs(1) * second).saturating_sub(begun.elapsed()));
     }
-    (used() - before).as_secs_f64() / begun.elapsed().as_secs_f64()
+    used().saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
 
 fn main() {

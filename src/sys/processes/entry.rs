@@ -198,12 +198,20 @@ impl Reader {
         Reading::Known(cgroup)
     }
 
-    /// Looks at the descriptors of a process.
-    pub(super) fn scan(&mut self, proc: BorrowedFd<'_>, entry: &mut Entry) {
-        entry.scanned_at = Some(Instant::now());
+    /// Looks at the descriptors of a process; says whether it got to their end before it was `enough`.
+    pub(super) fn scan(
+        &mut self,
+        proc: BorrowedFd<'_>,
+        entry: &mut Entry,
+        enough: &dyn Fn() -> bool,
+    ) -> bool {
         let pid = entry.process.pid;
         self.path(pid, "/fd");
-        let held = self.fds.read(proc, &self.path);
+        let held = self.fds.read(proc, &self.path, enough);
+        if matches!(held, Err(Errno::INTR)) {
+            return false;
+        }
+        entry.scanned_at = Some(Instant::now());
         let p = &mut entry.process;
         match held {
             Ok(held) => {
@@ -230,6 +238,7 @@ impl Reader {
                 p.sockets = Reading::Unreadable(refused(&format!("/proc/{pid}/fd"), e));
             }
         }
+        true
     }
 
     /// Adds the sockets of threads that have a descriptor table of their own.
@@ -241,7 +250,7 @@ impl Reader {
         for thread in threads {
             let path = format!("{pid}/task/{thread}/fd");
             if fds::count(proc, &path).is_ok_and(|n| n != fds)
-                && let Ok(held) = self.fds.read(proc, &path)
+                && let Ok(held) = self.fds.read(proc, &path, &|| false)
             {
                 entry.holds.extend(held.sockets);
             }

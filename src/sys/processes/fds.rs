@@ -11,6 +11,8 @@ use rustix::io::{Errno, Result};
 
 /// Room for about a thousand entries a call.
 const BUFFER: usize = 32 << 10;
+/// After so many descriptors it is asked whether it is enough: half a millisecond.
+const ASK_EVERY: u64 = 256;
 /// The kind of a socket in `/proc/PID/fd`: its name as an extended attribute (`sockfs_xattr_get` in `net/socket.c`).
 const PROTOCOL: &str = "system.sockprotoname";
 
@@ -39,8 +41,9 @@ impl FdReader {
     /// The sockets of `path` (`PID/fd`) below `proc`.
     ///
     /// # Errors
-    /// `ENOENT` for a process that ended, `EACCES` for one that may not be looked into.
-    pub(super) fn read(&mut self, proc: impl AsFd, path: &str) -> Result<Held> {
+    /// `ENOENT` for a process that ended, `EACCES` for one that may not be looked into, `INTR` if it was `enough` before the
+    /// end.
+    pub(super) fn read(&mut self, proc: impl AsFd, path: &str, enough: &dyn Fn() -> bool) -> Result<Held> {
         let dir = open_dir(proc, path)?;
         let mut held = Held::default();
         let mut entries = RawDir::new(dir.as_fd(), &mut self.buffer);
@@ -48,6 +51,9 @@ impl FdReader {
             let entry = entry?;
             let Some(fd) = number(entry.file_name().to_bytes()) else { continue };
             held.count += 1;
+            if held.count % ASK_EVERY == 0 && enough() {
+                return Err(Errno::INTR);
+            }
             let mut target = [MaybeUninit::uninit(); 32];
             match readlinkat_raw(&dir, entry.file_name(), &mut target) {
                 Ok((target, _)) => {
@@ -129,7 +135,7 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let proc = open_dir(rustix::fs::CWD, "/proc").unwrap();
-        let held = FdReader::default().read(&proc, "self/fd").unwrap();
+        let held = FdReader::default().read(&proc, "self/fd", &|| false).unwrap();
         let path = |fd: i32| format!("/proc/self/fd/{fd}");
         for fd in [tcp.as_raw_fd(), udp.as_raw_fd()] {
             let inode = u32::try_from(std::fs::metadata(path(fd)).unwrap().st_ino()).unwrap();

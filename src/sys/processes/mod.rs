@@ -98,10 +98,9 @@ impl Scanner {
         let mut all = self.begin();
         all.sort_by_key(|pid| self.entries.get(pid).and_then(|e| e.gate.fds));
         for pid in all {
-            if enough() {
+            if enough() || !self.scan_one(pid, &enough) {
                 return false;
             }
-            self.scan_one(pid);
         }
         true
     }
@@ -189,7 +188,7 @@ impl Scanner {
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 return false;
             }
-            self.scan_one(*pid);
+            self.scan_one(*pid, &|| false);
         }
         true
     }
@@ -203,19 +202,23 @@ impl Scanner {
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 return false;
             }
-            self.scan_one(*pid);
+            self.scan_one(*pid, &|| false);
         }
         true
     }
 
-    fn scan_one(&mut self, pid: u32) {
-        let Some(entry) = self.entries.get_mut(&pid) else { return };
-        self.reader.scan(self.proc.as_fd(), entry);
+    /// Looks into a process; says whether it got to the end before it was `enough`.
+    fn scan_one(&mut self, pid: u32, enough: &dyn Fn() -> bool) -> bool {
+        let Some(entry) = self.entries.get_mut(&pid) else { return true };
+        if !self.reader.scan(self.proc.as_fd(), entry, enough) {
+            return false;
+        }
         entry.scanned_round = self.round;
         for (inode, _) in &entry.holds {
             self.unknown.remove(inode);
             self.unheld.remove(inode);
         }
+        true
     }
 
     /// Processes that may hold one of the sockets that were asked for, the likeliest first: those of the owner of such

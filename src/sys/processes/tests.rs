@@ -91,3 +91,14 @@ fn a_tcp_socket_in_no_table_counts_once_it_was_confirmed() {
     scanner.round(&listed(&[inode]), None);
     assert!(!scanner.unlisted.contains_key(&inode), "a table lists it now");
 }
+
+#[test]
+fn a_scan_that_was_stopped_claims_nothing() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut scanner = Scanner::open().unwrap();
+    assert!(!scanner.scan_all(|| true));
+    let owners = scanner.round(&listed(&[inode(&socket)]), Some(Duration::ZERO));
+    assert!(owners.partial && owners.unheld.is_empty() && holder(&owners, inode(&socket)).is_empty());
+    let owners = scanner.round(&listed(&[inode(&socket)]), None);
+    assert!(!owners.partial && !holder(&owners, inode(&socket)).is_empty(), "and it goes on where it was");
+}
