@@ -300,3 +300,20 @@ fn no_size_of_the_terminal_breaks_any_screen() {
         }
     }
 }
+
+#[test]
+fn names_that_others_chose_cannot_command_the_terminal() {
+    let mut machine = Machine::new();
+    let hostile = tcptop::model::ForeignText::from_bytes(b"\x1b[2J\x07\nx\xe2\x80\xae");
+    machine.host.hostname = hostile.clone();
+    machine.host.kernel = hostile.clone();
+    let world = machine.look_at(worlds::peers(&[(1, 3)]), |sample| sample.netns.name = hostile);
+    let mut rig = Rig::showing(200, 50, &world);
+    for keys in ["1", "2", "3", "3\n", "4", "6", "?"] {
+        keys.chars().for_each(|c| rig.key(if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) }));
+        let text = rig.text();
+        let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));
+        assert_eq!(wrong, None, "{text}");
+        assert!(text.contains("\\u{1b}[2J"), "it is shown for what it is");
+    }
+}
