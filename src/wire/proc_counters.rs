@@ -40,7 +40,7 @@ impl<'a> Line<'a> {
     fn split(raw: &'a [u8]) -> Option<Self> {
         let colon = raw.iter().position(|b| *b == b':')?;
         let (group, rest) = raw.split_at_checked(colon)?;
-        Some(Self { group: name(group)?, rest: rest.get(1..)? })
+        Some(Self { group: group_name(name(group)?)?, rest: rest.get(1..)? })
     }
 }
 
@@ -82,7 +82,13 @@ fn snmp6_line(line: &[u8]) -> Option<(Box<str>, u64)> {
     let (joined, value) = (name(fields.next()?)?, decimal(fields.next()?)?);
     // Ip6, Icmp6, Udp6, UdpLite6: each group's name ends at its 6 (snmp6_seq_show in net/ipv6/proc.c).
     let (group, counter) = joined.split_at_checked(joined.find('6')? + 1)?;
+    let group = group_name(group)?;
     (!counter.is_empty() && fields.next().is_none()).then(|| (full_name(group, counter), value))
+}
+
+/// A group's name ends at the first dot of a full name, so it has none itself.
+fn group_name(name: &str) -> Option<&str> {
+    (!name.contains('.')).then_some(name)
 }
 
 fn full_name(group: &str, counter: &str) -> Box<str> {
@@ -171,8 +177,8 @@ UdpLite6MemErrors               \t0
     #[test]
     fn snmp6_skips_what_is_no_counter() {
         let mut got = Pairs::new();
-        let text = b"Udp6 5\nUdp6InErrors\nUdpInErrors 1\nUdp6A -1\nUdp6B 1 2\nUdp6C 4\n\xff6X 1\n";
-        assert_eq!(snmp6(text, &mut got), 6);
+        let text = b"Udp6 5\nUdp6InErrors\nUdpInErrors 1\nUdp6A -1\nUdp6B 1 2\nUdp6C 4\n\xff6X 1\n.dp6X 1\n";
+        assert_eq!(snmp6(text, &mut got), 7);
         assert_eq!(got, [("Udp6.C".into(), 4)]);
     }
 
