@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::finding;
-use crate::diagnose::knowledge::title;
+use crate::diagnose::knowledge::{label, title};
 use crate::diagnose::{Evidence, Judged, Judgement, Severity};
 
 /// What a check says as a whole; its number is the exit code.
@@ -75,7 +75,7 @@ pub fn write_text(
         writeln!(out)?;
         if verbose {
             for evidence in &f.finding.draft.evidence {
-                writeln!(out, "          {}", line(evidence))?;
+                writeln!(out, "          {}", line(f.finding.rule, evidence))?;
             }
             for rule in &f.finding.explained {
                 writeln!(out, "          explains {rule}")?;
@@ -90,9 +90,9 @@ pub fn write_text(
     out.flush()
 }
 
-fn line(evidence: &Evidence) -> String {
+fn line(rule: &str, evidence: &Evidence) -> String {
     let Evidence { name, value, source, scope } = evidence;
-    format!("{name} = {value}  ({}, {})", source.name(), scope.name())
+    format!("{}: {value}  ({}, {})", label(rule, name), source.name(), scope.name())
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     fn verbose_gives_the_reasons() {
         let text = text(&judged(Severity::Warning, Status::Firing), true);
         for want in [
-            "used = 97%  (sock_diag, host)",
+            "used: 97%  (sock_diag, host)",
             "explains tcp-memory",
             "path-mtu: needs a longer observation: a second look",
         ] {

@@ -60,8 +60,8 @@ pub(super) fn names_of_subject(kind: &str) -> &'static [&'static str] {
     match kind {
         "process" => &["subject", "pid", "comm"],
         "peer" => &["subject", "addr"],
-        "destination" => &["subject", "addr", "port", "local"],
-        "listener" | "socket" => &["subject", "addr", "port"],
+        "destination" | "socket" => &["subject", "addr", "port", "local"],
+        "listener" => &["subject", "addr", "port"],
         "interface" => &["subject", "interface"],
         "host" | "sysctl" | "namespace" => &["subject"],
         _ => &[],

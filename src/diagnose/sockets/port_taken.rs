@@ -88,7 +88,7 @@ impl Rule for PortTaken {
             let reserved = context.snapshot.sample.facts.sysctls.reading(RESERVED).known();
             let reserved = reserved.map_or(Value::Unknown, |text| Value::Text(ForeignText::from(&**text)));
             let mut evidence = vec![
-                Evidence::new("port", Value::Count(port.into()), Source::SockDiag),
+                Evidence::new("port", Value::Number(port.into()), Source::SockDiag),
                 sockets("connections", rows.len()),
                 Evidence::new("reserved", reserved, Source::Sysctl(RESERVED.into())),
             ];
@@ -133,7 +133,7 @@ mod tests {
         let own = socket(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:40000");
         let found = drafts(bench(vec![own]).judge(&mut rule()));
         assert_eq!((found[0].severity, found[0].variant), (Severity::Warning, Some("self")));
-        assert_eq!(found[0].evidence[0].value, Value::Count(40_000));
+        assert_eq!(found[0].evidence[0].value, Value::Number(40_000));
     }
 
     #[test]

@@ -89,7 +89,9 @@ fn draft_of(row: &AuditRow, severity: Severity) -> Draft {
 
 /// A number where it is one.
 fn value(text: &str) -> Value {
-    text.parse().map_or_else(|_| Value::Text(text.into()), Value::Number)
+    // Several numbers come with tabs between them.
+    let words = || text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    text.parse().map_or_else(|_| Value::Text(words().as_str().into()), Value::Number)
 }
 
 /// `ip_local_port_range`, and the listeners inside it: their ports are missing for every destination, and an outgoing
