@@ -138,11 +138,18 @@ pub(super) struct KillArgs {
 }
 
 #[derive(ClapArgs, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are there or not")]
 #[command(after_long_help = columns_help())]
 pub(super) struct ListArgs {
     /// For programs: one JSON object
-    #[arg(long, conflicts_with = "csv")]
+    #[arg(long, conflicts_with_all = ["csv", "jsonl"])]
     pub(super) json: bool,
+    /// For programs: a JSON object a line, one for each socket, as in --json
+    #[arg(long, conflicts_with = "csv")]
+    pub(super) jsonl: bool,
+    /// Looks again after so many seconds, until it is stopped
+    #[arg(long, value_name = "SEC", value_parser = interval)]
+    pub(super) watch: Option<Duration>,
     /// For programs: a header and a line a socket
     #[arg(long)]
     pub(super) csv: bool,

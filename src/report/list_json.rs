@@ -52,16 +52,8 @@ struct Document<'a> {
 pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
     let first = list.world.snapshots.first();
     let samples = || list.world.snapshots.iter().map(|s| &s.sample);
-    let mut keys: Vec<ColumnId> = Vec::new();
-    for key in list.columns.unwrap_or(&USUAL).iter().map(|c| whole(*c)) {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
+    let keys = keys(&list);
     let several = list.world.snapshots.len() > 1;
-    if several && list.columns.is_none() {
-        keys.push(C::Netns);
-    }
     let document = Document {
         schema: SCHEMA,
         taken_at: first.and_then(|s| time::rfc3339(s.sample.taken.wall)),
@@ -76,6 +68,35 @@ pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
     serde_json::to_writer(&mut out, &document)?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// Writes a line of JSON for each socket, the same object as in [`write_json`]. Says nothing of what is missing.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_lines(mut list: List<'_>, mut out: impl Write) -> io::Result<()> {
+    let keys = keys(&list);
+    for id in &list.view.order {
+        let Some((snapshot, row)) = list.socket(*id) else { continue };
+        let info = Info::of(&mut list, *id);
+        serde_json::to_writer(&mut out, &Socket { keys: &keys, snapshot, row, at: id.row as usize, info })?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// The keys of the columns, each once.
+fn keys(list: &List<'_>) -> Vec<ColumnId> {
+    let mut keys: Vec<ColumnId> = Vec::new();
+    for key in list.columns.unwrap_or(&USUAL).iter().map(|c| whole(*c)) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if list.world.snapshots.len() > 1 && list.columns.is_none() {
+        keys.push(C::Netns);
+    }
+    keys
 }
 
 /// The key that holds a column: parts of an address and of a timer are in one object.

@@ -27,7 +27,7 @@ pub use explain::{write_explained_names, write_explanation};
 pub use incomplete::warnings;
 pub use kill::{write_outcome, write_plan};
 pub use list_csv::write_csv;
-pub use list_json::{USUAL as JSON_COLUMNS, write_json as write_list_json};
+pub use list_json::{USUAL as JSON_COLUMNS, write_json as write_list_json, write_lines as write_json_lines};
 pub use list_text::write_text as write_list_text;
 pub use rows::{Detail, List};
 pub use summary_json::write_json as write_report_json;

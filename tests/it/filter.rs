@@ -72,3 +72,16 @@ fn nothing_is_closed_without_a_filter_without_being_asked_or_when_it_is_forbidde
         .success()
         .stdout("no socket matches\n");
 }
+
+#[test]
+fn json_lines_are_the_objects_of_the_json_list() {
+    let pair = Pair::new("127.0.0.1");
+    let filter = format!("sport = :{}", pair.port());
+    let whole = json(&["list", "--json", "--sort", "cookie", &filter]);
+    let text = stdout(&["list", "--jsonl", "--sort", "cookie", &filter]);
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let cookies = |rows: &[serde_json::Value]| rows.iter().map(|s| s["cookie"].clone()).collect::<Vec<_>>();
+    assert_eq!(cookies(&lines), cookies(whole["sockets"].as_array().unwrap()));
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|l| l["local"]["port"] == pair.port()));
+}
