@@ -148,15 +148,6 @@ impl Lab {
         self.far.add_address(self.far_link, addr, 32)
     }
 
-    /// Has every packet of the near host leave as large as it goes over the wire, not joined to larger ones.
-    fn send_single_segments(&mut self) -> Result<()> {
-        self.near.rtnl().set_gso_max_segments("cable", 1).doing("limiting segments")
-    }
-
-    fn set_far_mtu(&mut self, mtu: u32) -> Result<()> {
-        self.far.rtnl().set_mtu("cable", mtu).doing("setting an MTU")
-    }
-
     fn set_near_mtu(&mut self, mtu: u32) -> Result<()> {
         self.near.rtnl().set_mtu("cable", mtu).doing("setting an MTU")
     }

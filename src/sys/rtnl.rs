@@ -71,16 +71,6 @@ impl Rtnl {
         self.ask(RouteNetlinkMessage::SetLink(link), 0)
     }
 
-    /// Limits how many segments an interface takes as one; 1 switches segmentation by the device off.
-    ///
-    /// # Errors
-    /// No such interface, or no `CAP_NET_ADMIN`.
-    pub fn set_gso_max_segments(&mut self, name: &str, segments: u32) -> io::Result<()> {
-        let mut link = LinkMessage::default();
-        link.attributes = vec![LinkAttribute::IfName(name.into()), LinkAttribute::GsoMaxSegs(segments)];
-        self.ask(RouteNetlinkMessage::SetLink(link), 0)
-    }
-
     /// The index of an interface.
     ///
     /// # Errors

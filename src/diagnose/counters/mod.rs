@@ -100,7 +100,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: path_mtu::ID,
         family: F,
-        proven: Proven::Lab("path-mtu"),
+        proven: Proven::Sample("it needs a router that drops; a cable that drops tells its sender"),
         build: |_| Ok(Box::new(path_mtu::PathMtu::default())),
     },
     RuleSpec {

@@ -310,27 +310,6 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
     Ok(())
 }
 
-/// Large answers vanish on their way, small ones arrive, and nobody says why.
-pub(super) fn path_mtu(f: &mut Fault) -> Result<()> {
-    f.lab.send_single_segments()?;
-    let service = f.serve("web", 8080, 128, Conduct::AnswerAtLength)?;
-    let from = f.peer()?;
-    let mut calls = Vec::new();
-    for _ in 0..5 {
-        calls.push(f.far_call(from, service)?);
-    }
-    f.shrink_far_mtu(1000)?;
-    for mut call in calls {
-        call.write_all(b"GET / HTTP/1.1\r\n\r\n").doing("asking")?;
-        rustix::net::sockopt::set_socket_linger(&call, Some(Duration::ZERO)).doing("asking")?;
-        f.keep(call);
-    }
-    f.tell(format!(
-        "web on port 8080 answers {from} with 3000 bytes; on the way everything above 1000 bytes is dropped"
-    ));
-    Ok(())
-}
-
 /// Connections whose keepalive is slower than any middlebox is patient.
 pub(super) fn keepalive_too_slow(f: &mut Fault) -> Result<()> {
     let at = SocketAddr::new(NEAR_V4.into(), 8080);

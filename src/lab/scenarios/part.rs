@@ -23,9 +23,6 @@ pub const READY: &str = "ready";
 /// How often a program that has something to do by itself does it.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Two segments of full size on Ethernet and a small one.
-const LENGTH: usize = 3000;
-
 /// A program: its name and what it does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Role {
@@ -90,8 +87,6 @@ pub enum Conduct {
     ReadAndForget,
     /// Sends back what comes and closes at the end.
     Answer,
-    /// Answers whatever comes with 3000 bytes.
-    AnswerAtLength,
     /// Sends back what comes first, and closes.
     AnswerOnce,
     /// Closes at once.
@@ -193,10 +188,7 @@ impl Attendance {
             // When the program ends nothing shall be left that still wants to say goodbye.
             rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         }
-        let watched = matches!(
-            self.conduct,
-            Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce | Conduct::AnswerAtLength
-        );
+        let watched = matches!(self.conduct, Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce);
         self.connections.push(Connection { stream, watched });
         Ok(())
     }
@@ -252,8 +244,7 @@ impl Attendance {
 
     fn read(&mut self) {
         let once = self.conduct == Conduct::AnswerOnce;
-        let at_length = self.conduct == Conduct::AnswerAtLength;
-        let answers = once || at_length || self.conduct == Conduct::Answer;
+        let answers = once || self.conduct == Conduct::Answer;
         let mut buffer = [0; 16 << 10];
         self.connections.retain_mut(|c| {
             if !c.watched {
@@ -267,7 +258,7 @@ impl Attendance {
                     }
                     Ok(n) if answers => {
                         // Whoever does not take its answer loses it.
-                        let _ = buffer.get(..if at_length { LENGTH } else { n }).map(|b| c.stream.write(b));
+                        let _ = buffer.get(..n).map(|b| c.stream.write(b));
                         if once {
                             return false;
                         }

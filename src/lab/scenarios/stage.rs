@@ -176,13 +176,6 @@ impl Fault {
         self.lab.far_alias(addr)
     }
 
-    /// Makes the far host drop what is larger, and tell nobody.
-    pub(super) fn shrink_far_mtu(&mut self, mtu: u32) -> Result<()> {
-        self.lab.set_far_mtu(mtu)?;
-        self.undo.push(Box::new(|lab| lab.set_far_mtu(1500)));
-        Ok(())
-    }
-
     /// Makes the near host's interface take smaller frames, with the peers knowing nothing of it.
     pub(super) fn shrink_near_mtu(&mut self, mtu: u32) -> Result<()> {
         self.lab.set_near_mtu(mtu)?;

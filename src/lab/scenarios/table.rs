@@ -176,13 +176,6 @@ pub const SCENARIOS: &[Scenario] = &[
         start: callers::send_queue_stuck,
     },
     Scenario {
-        name: "path-mtu",
-        summary: "large packets vanish on the way, small ones arrive",
-        teaches: "A connection opens, and hangs with the first full segment: retransmissions with one small segment acknowledged.",
-        rules: &["path-mtu"],
-        start: listeners::path_mtu,
-    },
-    Scenario {
         name: "peers-vanished-data",
         summary: "peers vanish while data is on the way to them",
         teaches: "ESTABLISHED with a retransmission timer that backs off; keepalive does not run meanwhile.",
