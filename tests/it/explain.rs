@@ -30,6 +30,16 @@ fn a_document_has_its_headings_and_the_values_of_this_machine() {
 }
 
 #[test]
+fn states_and_sysctls_go_by_the_names_that_people_use() {
+    for name in ["CLOSE_WAIT", "close-wait", "Close_Wait"] {
+        assert!(stdout(&["explain", name]).starts_with("CLOSE_WAIT (state)\n"), "{name}");
+    }
+    let short = stdout(&["explain", "tcp_fin_timeout"]);
+    assert_eq!(short, stdout(&["explain", "net.ipv4.tcp_fin_timeout"]));
+    assert!(short.starts_with("sysctl-fin-timeout (rule)\n"), "{short}");
+}
+
+#[test]
 fn an_unknown_name_is_a_usage_error_that_names_the_nearest() {
     let failed = tcptop(&["explain", "closewait-leak"]).assert().code(2).stdout("");
     let stderr = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
