@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{Grows, float, grouped, numbers, observed, sockets};
+use super::common::{Grows, float, numbers, observed, sockets};
 use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds, ascending};
@@ -51,7 +51,7 @@ impl CloseWaitLeak {
     }
 
     fn groups(context: &Context<'_>) -> Vec<(Subject, Vec<u32>)> {
-        grouped(context.rows(&context.survey.close_wait.rows).map(|(at, row)| (context.holder(row), at)))
+        context.by_holder(&context.survey.close_wait.rows)
     }
 
     fn examine(&self, context: &Context<'_>, rows: &[u32]) -> Found {

@@ -49,19 +49,49 @@ impl<'a> Context<'a> {
         owners.holders(row.inode).first().and_then(|h| owners.process(*h))
     }
 
-    /// Whom a row belongs to: its process, else its listener, else its peer.
-    pub(super) fn holder(&self, row: &SocketRow) -> Subject {
-        if let Some(p) = self.process(row) {
-            return Subject::Process { pid: p.pid, comm: p.comm.clone() };
-        }
-        self.listener_subject(row).unwrap_or(Subject::Peer { addr: row.peer, prefix: None })
+    /// Rows by whom they belong to, most rows first: their process, else their listener, else their peer.
+    pub(super) fn by_holder(&self, places: &[u32]) -> Vec<(Subject, Vec<u32>)> {
+        self.by_key(places, |c, row| c.process_key(row).or_else(|| c.listener_key(row)))
     }
 
-    /// The listener through which a row came in.
-    pub(super) fn listener_subject(&self, row: &SocketRow) -> Option<Subject> {
-        let at = self.survey.listener_of(self.snapshot, row)?;
-        let l = self.snapshot.listeners.get(at as usize)?;
-        Some(Subject::Listener { local: l.local, cookie: l.cookie })
+    /// The same, the listener before the process: it is where an option can be set for all of them.
+    pub(super) fn by_listener(&self, places: &[u32]) -> Vec<(Subject, Vec<u32>)> {
+        self.by_key(places, |c, row| c.listener_key(row).or_else(|| c.process_key(row)))
+    }
+
+    /// Groups by small keys: a subject holds a name, and there may be a quarter of a million rows.
+    fn by_key(
+        &self,
+        places: &[u32],
+        key: impl Fn(&Self, &SocketRow) -> Option<Key>,
+    ) -> Vec<(Subject, Vec<u32>)> {
+        let keyed = places.iter().filter_map(|at| {
+            let row = self.row(*at)?;
+            Some((key(self, row).unwrap_or(Key::Peer(row.peer)), *at))
+        });
+        grouped(keyed).into_iter().filter_map(|(key, rows)| Some((self.subject(key)?, rows))).collect()
+    }
+
+    fn process_key(&self, row: &SocketRow) -> Option<Key> {
+        Some(Key::Process(self.owners?.holders(row.inode).first()?.process))
+    }
+
+    fn listener_key(&self, row: &SocketRow) -> Option<Key> {
+        self.survey.listener_of(self.snapshot, row).map(Key::Listener)
+    }
+
+    fn subject(&self, key: Key) -> Option<Subject> {
+        Some(match key {
+            Key::Process(n) => {
+                let p = self.owners?.processes.get(n as usize)?;
+                Subject::Process { pid: p.pid, comm: p.comm.clone() }
+            }
+            Key::Listener(n) => {
+                let l = self.snapshot.listeners.get(n as usize)?;
+                Subject::Listener { local: l.local, cookie: l.cookie }
+            }
+            Key::Peer(addr) => Subject::Peer { addr, prefix: None },
+        })
     }
 
     /// The part of the process's descriptor limit that `count` descriptors are, if the subject is a process with one.
@@ -112,6 +142,16 @@ impl<'a> Context<'a> {
     pub(super) fn proof(&self, places: &[u32]) -> Vec<u64> {
         places.iter().filter_map(|at| Some(self.row(*at)?.cookie())).take(Draft::PROOF).collect()
     }
+}
+
+/// Whom a row belongs to, without names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Key {
+    /// Index into the processes of [`Context::owners`].
+    Process(u32),
+    /// Index into the listeners of the snapshot.
+    Listener(u32),
+    Peer(Ip),
 }
 
 fn listed(names: impl Iterator<Item = String>, count: usize) -> Option<ForeignText> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{Grows, Growth, float, grouped, numbers, observed, setting, sockets};
+use super::common::{Grows, Growth, float, numbers, observed, setting, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -54,9 +54,7 @@ impl FinWait2Pileup {
     fn held(&mut self, context: &Context<'_>) -> (Vec<Draft>, bool) {
         let n = self.numbers;
         let old = Duration::from_secs_f64(n.old_s);
-        let groups = grouped(
-            context.rows(&context.survey.fin_wait2_held.rows).map(|(at, row)| (context.holder(row), at)),
-        );
+        let groups = context.by_holder(&context.survey.fin_wait2_held.rows);
         self.grows.renew(context, &groups);
         let (mut drafts, mut again) = (Vec::new(), false);
         for (subject, rows) in groups {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::common::{float, grouped, numbers, sockets};
+use super::common::{float, numbers, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -42,8 +42,7 @@ impl NoKeepalive {
             return Vec::new();
         }
         // By listener first: that is where the option can be set for all of them (accepted sockets inherit it).
-        let of = |(at, row)| (context.listener_subject(row).unwrap_or_else(|| context.holder(row)), at);
-        let groups = grouped(context.rows(&context.survey.without_keepalive.rows).map(of));
+        let groups = context.by_listener(&context.survey.without_keepalive.rows);
         groups.into_iter().filter(|(_, rows)| rows.len() * 10 >= few * 9).collect()
     }
 

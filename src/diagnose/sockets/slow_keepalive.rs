@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{float, grouped, numbers, setting, sockets};
+use super::common::{float, numbers, setting, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -45,8 +45,7 @@ impl Rule for KeepaliveTooSlow {
         // A probe that is on its way shows the interval, not the idle time.
         let is_slow =
             |row: &SocketRow| row.retrans == 0 && row.timer_raw == 2 && idle(row) + probing > longest;
-        let of = |(at, row)| (context.listener_subject(row).unwrap_or_else(|| context.holder(row)), at);
-        let running = grouped(context.rows(&context.survey.with_keepalive.rows).map(of));
+        let running = context.by_listener(&context.survey.with_keepalive.rows);
         let levels = Levels { info: Some(self.numbers.connections.into()), ..Levels::default() };
         let mut drafts = Vec::new();
         for (subject, rows) in running {

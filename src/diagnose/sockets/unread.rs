@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{float, grouped, numbers, observed, sockets};
+use super::common::{float, numbers, observed, sockets};
 use super::still::Still;
 use crate::diagnose::details::DetailEntry;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
@@ -56,14 +56,14 @@ impl Rule for UnreadReceiveQueue {
         for (at, row) in context.rows(&context.survey.unread.rows) {
             let Some(entry) = context.detail(row) else { continue };
             match still_for(entry) {
-                Some(time) if time >= enough => still.push((context.holder(row), at)),
+                Some(time) if time >= enough => still.push(at),
                 Some(time) if time == entry.watched() => young += 1,
                 _ => {}
             }
         }
         let levels = Levels { warning: Some(self.numbers.sockets.into()), ..Levels::default() };
         let mut drafts = Vec::new();
-        for (subject, rows) in grouped(still.into_iter()) {
+        for (subject, rows) in context.by_holder(&still) {
             let entries = || context.rows(&rows).filter_map(|(_, row)| context.detail(row));
             let full = entries().filter(|e| self.is_full(e)).count();
             let many = levels.grade(float(rows.len()), context.held.severity(ID, &subject));
