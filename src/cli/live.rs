@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::args::Args;
 use super::source;
+use crate::diagnose::RuleBook;
 use crate::engine::{Collector, Looker};
 use crate::tui::theme::{LookOptions, Theme};
 use crate::tui::{self, Feed};
@@ -18,8 +19,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
     );
     let (wanted, netns) = (args.families(), args.netns.clone());
+    let rules = RuleBook::defaults()?;
     let feed = Feed::default();
-    let open = move || Looker::new(source(wanted, netns)).followed_by_owners();
+    let open = move || Looker::new(source(wanted, netns)).judged_by(rules).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
             .context("starting the collecting thread")?;

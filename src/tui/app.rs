@@ -43,6 +43,15 @@ impl Stream {
     }
 }
 
+/// A text that lies over everything until Esc.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overlay {
+    /// The keys.
+    Help,
+    /// What is wrong, with evidence and what to do.
+    Findings,
+}
+
 /// The state of the screen.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -56,8 +65,8 @@ pub struct App {
     pub tables: [TablePage; Screen::ALL.len()],
     /// What was opened from there, newest last.
     pub trail: Vec<Page>,
-    /// The first line of the help, while it is open.
-    pub help: Option<usize>,
+    /// The text that lies over everything, and its first line on the terminal.
+    pub overlay: Option<(Overlay, usize)>,
     /// Something to say until the next key.
     pub notice: Option<&'static str>,
     /// Numbers of the last question and the last answer.
@@ -78,7 +87,7 @@ impl App {
             screen: Screen::Overview,
             tables: Screen::ALL.map(TablePage::of),
             trail: Vec::new(),
-            help: None,
+            overlay: None,
             notice: None,
             asked: (0, 0),
             redraw: true,
@@ -89,8 +98,10 @@ impl App {
     /// Where the user is.
     #[must_use]
     pub fn place(&self) -> Place {
-        if self.help.is_some() {
-            return Place::Help;
+        match self.overlay {
+            Some((Overlay::Help, _)) => return Place::Help,
+            Some((Overlay::Findings, _)) => return Place::Findings,
+            None => {}
         }
         match self.trail.last() {
             Some(Page::Detail(_)) => Place::Detail,
@@ -102,7 +113,7 @@ impl App {
     /// Where the user is, and whether there is a way back.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { place: self.place(), deep: self.help.is_some() || !self.trail.is_empty() }
+        Context { place: self.place(), deep: self.overlay.is_some() || !self.trail.is_empty() }
     }
 
     /// The table of the open screen.

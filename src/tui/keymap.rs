@@ -29,6 +29,7 @@ pub enum Action {
     Freeze,
     Slower,
     Faster,
+    Findings,
     Help,
     Redraw,
     Suspend,
@@ -44,6 +45,8 @@ pub enum Place {
     Table,
     /// The detail of a socket.
     Detail,
+    /// What is wrong.
+    Findings,
     /// The help.
     Help,
 }
@@ -64,7 +67,7 @@ pub enum When {
     Always,
     /// Where there is a way back.
     Deep,
-    /// Everywhere but in the help.
+    /// Everywhere but in a text that lies over everything.
     Outside,
     /// In tables.
     Tables,
@@ -79,7 +82,7 @@ impl When {
         match self {
             Self::Always => true,
             Self::Deep => deep,
-            Self::Outside => !matches!(place, Place::Help),
+            Self::Outside => !matches!(place, Place::Help | Place::Findings),
             Self::Tables => matches!(place, Place::Peers | Place::Table),
             Self::Peers => matches!(place, Place::Peers),
         }
@@ -158,6 +161,13 @@ impl Binding {
 /// Every key. What comes first is shown first.
 pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
+    bind(
+        &[Key::char('7'), Key::char('f')],
+        Action::Findings,
+        When::Always,
+        "findings: what is wrong, the evidence, what to do and what not to do",
+    )
+    .short("findings"),
     bind(&[Key::char('q'), Key::ctrl('c')], Action::Quit, When::Always, "quit").short("quit"),
     bind(
         &[Key::code(KeyCode::Esc), Key::code(KeyCode::Backspace)],
@@ -218,7 +228,7 @@ mod tests {
     use super::*;
 
     fn contexts() -> impl Iterator<Item = Context> {
-        [Place::Peers, Place::Table, Place::Detail, Place::Help]
+        [Place::Peers, Place::Table, Place::Detail, Place::Findings, Place::Help]
             .into_iter()
             .flat_map(|place| [true, false].map(|deep| Context { place, deep }))
     }

@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect, Size};
 use crate::model::TcpState;
 
 use super::app::App;
+use super::findings;
 use super::keymap::Place;
 use super::paint;
 use super::screen::Screen;
@@ -39,6 +40,8 @@ pub struct Layout {
     pub limits: Rect,
     /// The fullest destinations, with their frame.
     pub ports: Rect,
+    /// What is wrong, with its frame; empty where nothing is.
+    pub findings: Rect,
     /// The table.
     pub table: TableArea,
     /// Text that can be scrolled: the detail of a socket, the help.
@@ -58,6 +61,11 @@ fn take(area: &mut Rect, height: u16) -> Rect {
     area.y += height;
     area.height -= height;
     top
+}
+
+/// The height of a pane with so many lines: its frame included, half of what there is at most.
+fn pane_height(lines: usize, height: u16) -> u16 {
+    if lines == 0 { 0 } else { u16::try_from(lines + 2).unwrap_or(u16::MAX).min((height / 2).max(3)) }
 }
 
 /// What a frame encloses.
@@ -83,7 +91,7 @@ impl Layout {
             layout.footer = Rect { y: rest.bottom(), height: 1, ..rest };
         }
         match app.place() {
-            Place::Detail | Place::Help => {
+            Place::Detail | Place::Findings | Place::Help => {
                 (layout.text_frame, layout.text) =
                     if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
                 if !compact {
@@ -95,7 +103,7 @@ impl Layout {
             }
             Place::Peers | Place::Table => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
-                    layout.overview(&mut rest);
+                    layout.overview(&mut rest, findings::count(app));
                 }
                 layout.table(rest);
             }
@@ -103,9 +111,11 @@ impl Layout {
         layout
     }
 
-    fn overview(&mut self, rest: &mut Rect) {
+    /// `found` is the number of findings; their pane takes room from the others only when there are some.
+    fn overview(&mut self, rest: &mut Rect, found: usize) {
         let all_states = u16::try_from(TcpState::ALL.len()).unwrap_or(u16::MAX) + 2;
         if self.compact {
+            self.findings = take(rest, u16::try_from(found).unwrap_or(u16::MAX).min(rest.height / 4));
             let lines = rest.height;
             self.limits = take(rest, if lines >= 12 { 3 } else { 1 });
             self.states = take(rest, (lines / 4).min(3));
@@ -118,11 +128,16 @@ impl Layout {
             let limits = ((top.width - states) / 2).min(84);
             self.states = column(0, states);
             self.limits = column(states, limits);
-            self.ports = column(states + limits, top.width - states - limits);
+            let mut last = column(states + limits, top.width - states - limits);
+            let height = pane_height(found, last.height);
+            self.findings = take(&mut last, height);
+            self.ports = last;
         } else {
             let states = (top.width * 19 / 40).min(44);
             self.states = column(0, states);
             let mut right = column(states, top.width - states);
+            let height = pane_height(found, right.height);
+            self.findings = take(&mut right, height);
             if right.height >= all_states {
                 self.limits = take(&mut right, 10);
                 self.ports = right;

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod columns;
 pub mod explain;
+pub mod findings;
 pub mod format;
 pub mod header;
 pub mod index;

@@ -9,6 +9,7 @@ use crate::model::{Owners, Scope, TcpState};
 use crate::query::{Bytes, Column as _, Grouped, PeerColumn, Span};
 
 use super::app::App;
+use super::findings;
 use super::format::{self, Level};
 use super::layout::{Layout, inside};
 use super::paint::{self, Canvas};
@@ -29,12 +30,17 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     };
     let page_size = app.stream.world().map_or(0, |w| w.host.page_size);
     if layout.compact {
+        findings::pane(app, layout.findings, canvas);
         limits_in_words(snapshot, layout.limits, canvas);
         states_in_words(snapshot, layout.states, canvas);
         return;
     }
     canvas.frame(layout.states, "States");
     states(snapshot, inside(layout.states), canvas);
+    if layout.findings.height > 2 {
+        canvas.frame(layout.findings, "Findings");
+        findings::pane(app, inside(layout.findings), canvas);
+    }
     canvas.frame(layout.limits, "Limits");
     limits(snapshot, page_size, inside(layout.limits), layout.ports.height > 2, canvas);
     if layout.ports.height > 2 {

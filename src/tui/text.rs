@@ -4,8 +4,9 @@ use crate::analysis::Snapshot;
 use crate::model::{RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo};
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
-use super::app::App;
+use super::app::{App, Overlay};
 use super::explain;
+use super::findings;
 use super::format;
 use super::index::snapshot;
 use super::keymap::{Action, Context, KEYMAP, Place};
@@ -24,10 +25,11 @@ const VALUE_AT: u16 = 14;
 
 /// Draws the open text.
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
-    let (title, first) = match app.trail.last() {
-        _ if app.help.is_some() => ("Help", app.help.unwrap_or(0)),
-        Some(Page::Detail(detail)) => ("Socket", detail.scroll),
-        _ => return,
+    let (title, first) = match (app.overlay, app.trail.last()) {
+        (Some((Overlay::Findings, first)), _) => ("Findings", first),
+        (Some((Overlay::Help, first)), _) => ("Help", first),
+        (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
+        (None, _) => return,
     };
     canvas.frame(layout.text_frame, title);
     let area = layout.text;
@@ -56,10 +58,11 @@ pub fn height(app: &App) -> usize {
 }
 
 fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    match app.trail.last() {
-        _ if app.help.is_some() => help(app, width, glyphs),
-        Some(Page::Detail(page)) => detail(page, width, glyphs),
-        _ => Vec::new(),
+    match (app.overlay, app.trail.last()) {
+        (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
+        (Some((Overlay::Findings, _)), _) => findings::page(app, width, glyphs),
+        (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
+        (None, _) => Vec::new(),
     }
 }
 
@@ -100,7 +103,7 @@ fn entry(term: &str, at: u16, text: &str, role: Role, width: u16) -> Vec<Line> {
 }
 
 fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    let under = App { help: None, ..app.clone() };
+    let under = App { overlay: None, ..app.clone() };
     let Context { place, .. } = under.context();
     let mut lines = vec![title("Keys that are live here")];
     let entries: Vec<(String, &str)> = KEYMAP

@@ -11,7 +11,7 @@ use crate::diagnose::Judged;
 use crate::engine::Detailed;
 use crate::query::{Column, Grouping, Selection, Sort};
 
-use super::app::App;
+use super::app::{App, Overlay};
 use super::columns::{self, Fit, fit};
 use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
 use super::keymap::{self, Action};
@@ -192,16 +192,25 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Freeze => freeze(app, effects),
         Action::Slower => interval(app, true, effects),
         Action::Faster => interval(app, false, effects),
-        Action::Help => app.help = if app.help.is_some() { None } else { Some(0) },
+        Action::Help => overlay(app, Overlay::Help),
+        Action::Findings => overlay(app, Overlay::Findings),
         Action::Redraw => effects.push(Effect::Retake),
         Action::Suspend => effects.push(Effect::StopJob),
         Action::Quit => effects.push(Effect::Quit),
     }
 }
 
+/// Opens a text over everything, or closes it.
+fn overlay(app: &mut App, which: Overlay) {
+    app.overlay = match app.overlay {
+        Some((open, _)) if open == which => None,
+        _ => Some((which, 0)),
+    };
+}
+
 fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
     let height = Layout::of(app).page_height();
-    if let Some(line) = &mut app.help {
+    if let Some((_, line)) = &mut app.overlay {
         *line = line.saturating_add_signed(by);
     } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
         detail.scroll = detail.scroll.saturating_add_signed(by);
@@ -215,7 +224,7 @@ fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
 /// Text cannot be scrolled beyond its last line.
 fn keep_text_on_screen(app: &mut App, height: usize) {
     let last = super::text::height(app).saturating_sub(height);
-    if let Some(line) = &mut app.help {
+    if let Some((_, line)) = &mut app.overlay {
         *line = (*line).min(last);
     } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
         detail.scroll = detail.scroll.min(last);
@@ -224,7 +233,7 @@ fn keep_text_on_screen(app: &mut App, height: usize) {
 
 fn to_end(app: &mut App, bottom: bool, effects: &mut Vec<Effect>) {
     let height = Layout::of(app).page_height();
-    if app.help.is_none()
+    if app.overlay.is_none()
         && let Some(table) = app.table_mut()
     {
         if bottom {
@@ -341,13 +350,13 @@ fn leave(app: &mut App) {
 }
 
 fn back(app: &mut App, effects: &mut Vec<Effect>) {
-    if app.help.take().is_none() && app.trail.pop().is_some() {
+    if app.overlay.take().is_none() && app.trail.pop().is_some() {
         ask(app, effects);
     }
 }
 
 fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
-    app.help = None;
+    app.overlay = None;
     leave(app);
     app.trail.clear();
     app.screen = screen;

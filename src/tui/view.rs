@@ -19,7 +19,7 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
     match app.place() {
-        Place::Detail | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::Detail | Place::Findings | Place::Help => text::draw(app, &layout, &mut canvas),
         Place::Peers | Place::Table => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);
