@@ -7,6 +7,7 @@
 )]
 
 mod behaviour;
+mod findings;
 mod picture;
 mod rig;
 mod screens;

@@ -8,6 +8,8 @@ use std::path::Path;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
+use tcptop::diagnose::RuleBook;
+
 use crate::rig::Rig;
 use crate::worlds;
 
@@ -97,7 +99,15 @@ fn svg(buffer: &Buffer) -> String {
 
 #[test]
 fn the_picture_of_the_readme_is_what_the_program_draws() {
-    let rig = Rig::showing(112, 34, &worlds::busy(40));
+    // The rules judge what the screen shows.
+    let mut judge = RuleBook::defaults().unwrap().judge();
+    let mut findings = Vec::new();
+    for n in 1..=40 {
+        let world = worlds::busy(n);
+        findings = judge.look(&world.host, &world.snapshots[0], &mut |_| None).findings;
+    }
+    let mut rig = Rig::new(112, 34);
+    rig.judged(&worlds::busy(40), findings);
     let drawn = svg(rig.frame().backend().buffer());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/screen.svg");
     if std::env::var_os("TCPTOP_WRITE_PICTURE").is_some() {

@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use tcptop::analysis::World;
-use tcptop::diagnose::Judged;
+use tcptop::diagnose::{Finding, Judged, Judgement};
 use tcptop::tui::app::App;
 use tcptop::tui::index::answer;
 use tcptop::tui::msg::{Effect, Msg};
@@ -50,6 +50,13 @@ impl Rig {
 
     pub fn look(&mut self, world: &Arc<World>) {
         let judged = Judged { world: Arc::clone(world), judgements: Vec::new() };
+        self.send(Msg::Look(Ok(Arc::new(judged))));
+    }
+
+    /// A look with what the rules found.
+    pub fn judged(&mut self, world: &Arc<World>, findings: Vec<Finding>) {
+        let judgement = Judgement { findings, ..Judgement::default() };
+        let judged = Judged { world: Arc::clone(world), judgements: vec![judgement] };
         self.send(Msg::Look(Ok(Arc::new(judged))));
     }
 

@@ -1,7 +1,7 @@
 //! The scenarios: real faults that can be looked at, one for every incident that the rules know.
 //!
 //! A scenario makes its fault in a [`Lab`](super::Lab), bounded in number and time, and holds it until the [`Fault`] is
-//! dropped. What a finding must name by its process is a process of its own ([`part`]).
+//! dropped. What a finding must name by its process is a process of its own (module `part`).
 
 mod callers;
 mod conntrack;
