@@ -69,7 +69,10 @@ impl CloseWaitLeak {
                 found.oldest = found.oldest.max(seen);
                 continue;
             };
-            let sent_lately = entry.info().and_then(TcpInfo::last_data_sent).is_some_and(|ms| ms < SERVED);
+            // The clock of the last data starts with the connection: without a byte sent it is only its age.
+            let silent = entry.info().and_then(TcpInfo::bytes_sent) == Some(0);
+            let sent_lately =
+                !silent && entry.info().and_then(TcpInfo::last_data_sent).is_some_and(|ms| ms < SERVED);
             if sent_lately || entry.acked_since > entry.first_asked {
                 found.served += 1;
                 continue;
@@ -186,18 +189,18 @@ mod tests {
         r
     }
 
-    /// As many sockets whose last acknowledgement came so long ago, ms.
+    /// As many sockets whose last acknowledgement came so long ago, ms; each has sent something.
     fn bench(count: u16, last_ack_recv: u64, last_data_sent: u64) -> Bench {
+        bench_of(
+            count,
+            &[("last_ack_recv", last_ack_recv), ("last_data_sent", last_data_sent), ("bytes_sent", 1)],
+        )
+    }
+
+    fn bench_of(count: u16, fields: &[(&str, u64)]) -> Bench {
         let mut b = Bench::new();
         b.rows = (1..=count).map(row).collect();
-        b.details = b
-            .rows
-            .iter()
-            .map(|r| {
-                let fields = [("last_ack_recv", last_ack_recv), ("last_data_sent", last_data_sent)];
-                (r.cookie(), detail(*r, &fields))
-            })
-            .collect();
+        b.details = b.rows.iter().map(|r| (r.cookie(), detail(*r, fields))).collect();
         b
     }
 
@@ -259,6 +262,12 @@ mod tests {
         b.judge(&mut rule);
         acked(&mut b, 2);
         assert_eq!(b.judge(&mut rule), Verdict::Quiet);
+    }
+
+    #[test]
+    fn a_young_connection_that_never_sent_is_not_served() {
+        let mut b = bench_of(50, &[("last_ack_recv", 60_000), ("last_data_sent", 1_000), ("bytes_sent", 0)]);
+        assert_eq!(drafts(b.judge(&mut rule())).len(), 1);
     }
 
     #[test]

@@ -34,9 +34,14 @@ impl ZeroWindowStall {
 
 /// Whether the peer's window is closed.
 pub fn is_closed(row: &SocketRow, entry: &DetailEntry) -> bool {
-    let zero = entry.info().and_then(TcpInfo::snd_wnd) == Some(0);
+    let told = |field: fn(&TcpInfo) -> Option<u64>| entry.info().and_then(field);
+    let zero = told(TcpInfo::snd_wnd) == Some(0);
     match row.timer() {
-        TimerKind::Probe => true,
+        // The kernel probes, too, when this machine itself dropped the segment: then the window holds one, and is open.
+        TimerKind::Probe => {
+            let open = told(TcpInfo::snd_wnd).zip(told(TcpInfo::snd_mss)).is_some_and(|(w, mss)| w >= mss);
+            zero || !open
+        }
         // Data in flight when the window closed: the kernel keeps the retransmission timer
         // (`tcp_retransmit_timer` in net/ipv4/tcp_timer.c) and counts no timeout while the peer answers.
         TimerKind::Retransmit => {
@@ -133,6 +138,17 @@ mod tests {
         let found = drafts(judged(bench(4, 2), 1000, 0, 0, 50));
         assert_eq!(found[0].severity, Severity::Warning);
         assert!(matches!(judged(bench(4, 2), 999, 0, 0, 50), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn a_probe_into_an_open_window_is_not_the_peers_doing() {
+        let fields = [("bytes_acked", 500), ("snd_wnd", 64_512), ("snd_mss", 1448), ("last_ack_recv", 50)];
+        let mut b = bench(4, 2);
+        b.step = Duration::from_secs(1);
+        let mut rule = rule();
+        b.details = vec![(1, detail(b.rows[0], &fields))];
+        b.judge(&mut rule);
+        assert_eq!(b.judge(&mut rule), Verdict::Quiet);
     }
 
     #[test]
