@@ -49,10 +49,9 @@ fn quiet(program: &str, args: &[&str]) {
 }
 
 /// What is measured inside the namespace, best of the runs: drain, look, report, ss; then the number of rows and bytes a row.
-fn measure() -> ([Duration; 4], usize, f64) {
+fn measure(empty: u64) -> ([Duration; 4], usize, f64) {
     let mut best = [Duration::MAX; 4];
     let mut socket = DiagSocket::open().unwrap();
-    let before = resident_kib();
     let mut looker = Looker::new(Live::open(LiveOptions::default()));
     let mut held = None;
     let mut rows = 0;
@@ -62,7 +61,7 @@ fn measure() -> ([Duration; 4], usize, f64) {
         let (look, judged) = timed(|| looker.look().unwrap());
         rows = judged.world.snapshots[0].sample.table.rows.len();
         // The previous snapshot is still on the screen while the next one is made.
-        memory = memory.max(resident_kib().saturating_sub(before));
+        memory = memory.max(resident_kib().saturating_sub(empty));
         held.replace(judged);
         let (reported, ()) = timed(|| quiet(env!("CARGO_BIN_EXE_tcptop"), &["report"]));
         let (listed, ()) = timed(|| quiet("ss", &["-Htan"]));
@@ -75,10 +74,25 @@ fn measure() -> ([Duration; 4], usize, f64) {
     (best, rows, per_row)
 }
 
+/// Resident memory of a program that has looked, twice, at nothing.
+fn empty() -> u64 {
+    let nothing = tcptop::lab::Host::new().unwrap();
+    let look = || {
+        let mut looker = Looker::new(Live::open(LiveOptions::default()));
+        let held = [looker.look().unwrap(), looker.look().unwrap()];
+        let memory = resident_kib();
+        drop(held);
+        memory
+    };
+    nothing.run(look).unwrap()
+}
+
 fn main() {
     if crowd::worked() {
         return;
     }
+    let empty = empty();
+    println!("empty: {empty} KiB resident");
     let mut sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![100_000, 500_000];
@@ -89,7 +103,7 @@ fn main() {
     );
     for size in sizes {
         let crowd = crowd::Crowd::new(size);
-        let ([drain, look, report, ss], rows, per_row) = crowd.host.run(measure).unwrap();
+        let ([drain, look, report, ss], rows, per_row) = crowd.host.run(|| measure(empty)).unwrap();
         let ms = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1e3);
         println!(
             "{rows:>9} {:>9} {:>9} {:>9} {:>9} {:>11.2} {:>11.2} {per_row:>9.0}",
