@@ -1,11 +1,12 @@
 //! What a rule is, and what it may see.
 
 use rustc_hash::FxHashMap;
+use serde::Deserialize;
 
 use super::details::Details;
 use super::finding::{Draft, Severity, Subject};
 use super::survey::Survey;
-use super::thresholds::{ThresholdError, Thresholds};
+use super::thresholds::{Section, ThresholdError, Thresholds, ascending};
 use crate::analysis::Snapshot;
 use crate::model::{Host, Owners};
 
@@ -103,9 +104,33 @@ pub struct Levels {
     pub critical: Option<f64>,
 }
 
+/// Thresholds of a rule that grades the used part of a limit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ratios {
+    warning_ratio: f64,
+    critical_ratio: f64,
+}
+
+impl Section for Ratios {
+    fn check(&self) -> Result<(), String> {
+        ascending(&[
+            ("0", 0.0),
+            ("warning_ratio", self.warning_ratio),
+            ("critical_ratio", self.critical_ratio),
+        ])
+    }
+}
+
 impl Levels {
     /// A finding clears at this part of the level at which it fired.
     const CLEARS_AT: f64 = 0.9;
+
+    /// The levels of a rule whose thresholds are `warning_ratio` and `critical_ratio`.
+    pub(super) fn of_ratios(thresholds: &Thresholds, rule: &'static str) -> Result<Self, ThresholdError> {
+        let Ratios { warning_ratio, critical_ratio } = thresholds.section(rule)?;
+        Ok(Self { info: None, warning: Some(warning_ratio), critical: Some(critical_ratio) })
+    }
 
     /// The severity of `value`, given the severity at which the finding holds already: what fired stays until the number is
     /// clearly below its level, so that a number on the edge does not flicker.

@@ -1,33 +1,15 @@
 //! Descriptors run out.
 
 use rustc_hash::FxHashSet;
-use serde::Deserialize;
 
 use crate::analysis::{LimitId, ListenerAgg};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::{Owners, Process};
 
 /// The rule's id.
 pub const ID: &str = "fd-exhaustion";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Numbers {
-    warning_ratio: f64,
-    critical_ratio: f64,
-}
-
-impl Section for Numbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[
-            ("0", 0.0),
-            ("warning_ratio", self.warning_ratio),
-            ("critical_ratio", self.critical_ratio),
-        ])
-    }
-}
 
 /// A process near its soft limit of descriptors, or the host near `file-max`. `accept()` takes a descriptor before it takes
 /// the connection (`do_accept` in `net/socket.c`), so without one the accept queue fills: then this is the cause.
@@ -38,9 +20,7 @@ pub struct FdExhaustion {
 impl FdExhaustion {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Numbers = thresholds.section(ID)?;
-        let levels = Levels { info: None, warning: Some(n.warning_ratio), critical: Some(n.critical_ratio) };
-        Ok(Self { levels })
+        Ok(Self { levels: Levels::of_ratios(thresholds, ID)? })
     }
 
     fn of_host(&self, context: &Context<'_>) -> Option<Draft> {

@@ -1,34 +1,15 @@
 //! Memory for TCP buffers.
 
-use serde::Deserialize;
-
 use super::moved::{Movements, Watch};
 use crate::analysis::LimitId;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 
 /// The rule's id.
 pub const ID: &str = "tcp-memory";
 
 const PRESSURES: &str = "TcpExt.TCPMemoryPressures";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Numbers {
-    warning_ratio: f64,
-    critical_ratio: f64,
-}
-
-impl Section for Numbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[
-            ("0", 0.0),
-            ("warning_ratio", self.warning_ratio),
-            ("critical_ratio", self.critical_ratio),
-        ])
-    }
-}
 
 /// TCP buffers of the whole host near the pressure threshold, `tcp_mem[1]`. Above it windows shrink and queues are pruned
 /// (`tcp_enter_memory_pressure` in `net/ipv4/tcp.c`).
@@ -40,9 +21,7 @@ pub struct TcpMemory {
 impl TcpMemory {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Numbers = thresholds.section(ID)?;
-        let levels = Levels { info: None, warning: Some(n.warning_ratio), critical: Some(n.critical_ratio) };
-        Ok(Self { levels, watch: Watch::default() })
+        Ok(Self { levels: Levels::of_ratios(thresholds, ID)?, watch: Watch::default() })
     }
 }
 

@@ -1,31 +1,12 @@
 //! Orphans: connections that their program has closed and that still hold memory.
 
-use serde::Deserialize;
-
 use crate::analysis::LimitId;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 
 /// The rule's id.
 pub const ID: &str = "orphan-limit";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Numbers {
-    warning_ratio: f64,
-    critical_ratio: f64,
-}
-
-impl Section for Numbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[
-            ("0", 0.0),
-            ("warning_ratio", self.warning_ratio),
-            ("critical_ratio", self.critical_ratio),
-        ])
-    }
-}
 
 /// Orphans near `tcp_max_orphans`. The kernel counts a suspicious orphan two or four times (`tcp_out_of_resources` in
 /// `net/ipv4/tcp_timer.c`), so trouble begins at a quarter of the limit.
@@ -36,9 +17,7 @@ pub struct OrphanLimit {
 impl OrphanLimit {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Numbers = thresholds.section(ID)?;
-        let levels = Levels { info: None, warning: Some(n.warning_ratio), critical: Some(n.critical_ratio) };
-        Ok(Self { levels })
+        Ok(Self { levels: Levels::of_ratios(thresholds, ID)? })
     }
 }
 
