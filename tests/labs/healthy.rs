@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tcptop::lab::scenarios::{ACTOR, Conduct, Part, Role};
-use tcptop::lab::{Host, Lab, NEAR_V4, Opt, accept, connect, listen};
+use tcptop::lab::{Host, Lab, NEAR_V4, Opt, accept, connect, listen, start_connect};
 
 use crate::harness::lab;
 use crate::scenarios::{check, is_serious};
@@ -281,6 +282,39 @@ fn a_burst_that_ends() {
         let clients = Peer::new(&lab, 100 * MILLI, burst);
         assert_healthy(&lab);
         assert!(clients.end() > 10);
+        drop(server);
+    });
+}
+
+#[test]
+fn one_burst_that_did_not_fit_into_the_queue() {
+    lab(|| {
+        let mut lab = Lab::new().unwrap();
+        let from = lab.far_v4().unwrap();
+        let server = server(&lab, Conduct::Answer, vec![]);
+        let pid = Pid::from_child(&server.0);
+        let mut round = 0;
+        let mut open = Vec::new();
+        let burst = move || {
+            round += 1;
+            if round == 20 {
+                // While the server is away for a moment: 51 find no room and come back a second later.
+                kill_process(pid, Signal::STOP)?;
+                for _ in 0..180 {
+                    open.push(start_connect(Some(SocketAddr::new(from, 0)), SERVICE, &[Opt::Linger(0)])?);
+                }
+                kill_process(pid, Signal::CONT)?;
+            }
+            Ok(())
+        };
+        let clients = Peer::new(&lab, 100 * MILLI, burst);
+        let found = check(lab.near(), SECONDS, &[]);
+        assert!(clients.end() > 20);
+        assert!(
+            found.iter().any(|f| f["rule"] == "accept-queue-full"),
+            "the burst was to be seen: {found:#?}"
+        );
+        assert!(!found.iter().any(is_serious), "and it is over: {found:#?}");
         drop(server);
     });
 }

@@ -1,5 +1,6 @@
-//! Accept queues: full ones, and those that nobody empties.
+//! Accept queues: full ones, and those that overflow.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -17,35 +18,78 @@ pub const ID: &str = "accept-queue-full";
 const SOMAXCONN: &str = "net.core.somaxconn";
 const OVERFLOWS: &str = "TcpExt.ListenOverflows";
 
+/// How long an overflow is remembered, so that one that comes back every few seconds is not taken for one that ended.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
 numbers! { warning_ratio: f64, apart_s: f64, smallest_backlog: u32 }
 
-/// An accept queue that is full or stays half full. It is full when it holds more than the backlog
-/// (`sk_acceptq_is_full` in `include/net/sock.h`); the kernel then drops SYNs (`tcp_conn_request`).
+/// An accept queue that is full, stays half full, or overflows. It is full when it holds more than the backlog
+/// (`sk_acceptq_is_full` in `include/net/sock.h`); the kernel then drops SYNs (`tcp_conn_request`), and each of those
+/// clients waits a second.
+///
+/// One burst that did not fit is information, one that comes again a warning. Critical is a server that does not keep up:
+/// its queue stays full, or is found filled while it drops again and again.
 pub struct AcceptQueueFull {
     numbers: Numbers,
-    /// Since when each queue, by the listener's cookie, has been half full at every look.
-    half_full: FxHashMap<u64, Duration>,
+    queues: FxHashMap<u64, Queue>,
 }
+
+/// What is remembered of a listener's queue.
+#[derive(Clone, Default, Debug)]
+struct Queue {
+    /// Since when it has been half full at every look.
+    half: Option<Duration>,
+    /// Since when it has been full at every look.
+    full: Option<Duration>,
+    /// When it overflowed lately, and by how much.
+    overflows: VecDeque<(Duration, u64)>,
+}
+
+impl Queue {
+    fn look(&mut self, now: Duration, half: bool, full: bool, dropped: u64) {
+        self.half = half.then(|| self.half.unwrap_or(now));
+        self.full = full.then(|| self.full.unwrap_or(now));
+        self.overflows.extend((dropped > 0).then_some((now, dropped)));
+        while self.overflows.front().is_some_and(|(at, _)| now.saturating_sub(*at) >= REMEMBERED) {
+            self.overflows.pop_front();
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.overflows.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Whether it overflowed at looks that are so far apart: one burst can straddle two looks.
+    fn keeps_dropping(&self, apart: Duration) -> bool {
+        let ends = self.overflows.front().zip(self.overflows.back());
+        ends.is_some_and(|(first, last)| last.0.saturating_sub(first.0) >= apart)
+    }
+}
+
+/// What a queue comes to: the severity and the title that goes with it.
+type Judged = (Severity, Option<&'static str>);
 
 impl AcceptQueueFull {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        Ok(Self { numbers: thresholds.section(ID)?, half_full: FxHashMap::default() })
+        Ok(Self { numbers: thresholds.section(ID)?, queues: FxHashMap::default() })
     }
 
-    fn severity(
-        &self,
-        l: &ListenerAgg,
-        overflows: bool,
-        since: Option<Duration>,
-        now: Duration,
-    ) -> Option<Severity> {
-        // A listener's drops contain those of a full queue of requests, which move no ListenOverflows (tcp_conn_request).
-        if l.queue > l.backlog || overflows && l.drops_delta.is_some_and(|d| d > 0) {
-            return Some(Severity::Critical);
+    fn severity(&self, queue: &Queue, now: Duration) -> Option<Judged> {
+        let apart = Duration::from_secs_f64(self.numbers.apart_s);
+        let lasts = |since: Option<Duration>| since.is_some_and(|at| now.saturating_sub(at) >= apart);
+        let keeps = queue.keeps_dropping(apart);
+        let filled = queue.full.is_some() || queue.half.is_some();
+        if lasts(queue.full) || (keeps && filled) {
+            return Some((Severity::Critical, Some("full")));
         }
-        let apart = now.saturating_sub(since?) >= Duration::from_secs_f64(self.numbers.apart_s);
-        apart.then_some(Severity::Warning)
+        if keeps {
+            return Some((Severity::Warning, Some("overflows")));
+        }
+        if lasts(queue.half) {
+            return Some((Severity::Warning, None));
+        }
+        (queue.dropped() > 0).then_some((Severity::Info, Some("overflowed")))
     }
 }
 
@@ -55,10 +99,10 @@ pub fn subject(l: &ListenerAgg) -> Subject {
 }
 
 /// The listener's queue, beside what its length was asked to be.
-fn evidence(context: &Context<'_>, l: &ListenerAgg) -> Vec<Evidence> {
+fn evidence(context: &Context<'_>, l: &ListenerAgg, dropped: u64) -> Vec<Evidence> {
     let mut evidence = vec![sockets("queue", l.queue as usize), sockets("backlog", l.backlog as usize)];
-    if let Some(drops) = l.drops_delta {
-        evidence.push(sockets("dropped", drops as usize));
+    if l.drops_delta.is_some() {
+        evidence.push(Evidence::new("dropped", Value::Count(dropped), Source::SockDiag));
     }
     if let Some(somaxconn) = setting(context, "somaxconn", SOMAXCONN) {
         // listen() takes the smaller of the two, so below somaxconn the backlog is what the program asked for.
@@ -82,7 +126,7 @@ impl Rule for AcceptQueueFull {
         if s.sample.completeness.source == TableSource::Procfs {
             return Verdict::NotExamined("/proc/net/tcp does not tell the backlog of a listener".into());
         }
-        let mut old = std::mem::take(&mut self.half_full);
+        let mut old = std::mem::take(&mut self.queues);
         let mut drafts = Vec::new();
         let mut again = false;
         let overflows = context.moved(OVERFLOWS).is_some();
@@ -92,25 +136,27 @@ impl Rule for AcceptQueueFull {
             let ratio = float(l.queue as usize) / float(l.backlog.max(1) as usize);
             let half = l.backlog >= self.numbers.smallest_backlog
                 && levels.grade(ratio, context.held.severity(ID, &subject)).is_some();
-            let since = half.then(|| old.remove(&l.cookie).unwrap_or(s.observed));
-            if let Some(since) = since {
-                self.half_full.insert(l.cookie, since);
+            let full = l.queue > l.backlog;
+            // A listener's drops contain those of a full queue of requests, which move no ListenOverflows (tcp_conn_request).
+            let dropped = l.drops_delta.filter(|_| overflows).map_or(0, u64::from);
+            let mut queue = old.remove(&l.cookie).unwrap_or_default();
+            queue.look(s.observed, half, full, dropped);
+            if let Some((severity, variant)) = self.severity(&queue, s.observed) {
+                // What is over does not explain what waits.
+                let explains = severity > Severity::Info && (half || full);
+                drafts.push(Draft {
+                    variant,
+                    proof: vec![l.cookie],
+                    explains: Vec::from_iter(explains.then(|| (super::acceptor::ID, subject.clone()))),
+                    ..Draft::new(severity, subject, evidence(context, l, queue.dropped()))
+                });
+            } else {
+                again |= half || full;
             }
-            match self.severity(l, overflows, since, s.observed) {
-                Some(severity) => {
-                    let evidence = evidence(context, l);
-                    drafts.push(Draft {
-                        variant: (severity == Severity::Critical).then_some("full"),
-                        proof: vec![l.cookie],
-                        explains: vec![(super::acceptor::ID, subject.clone())],
-                        ..Draft::new(severity, subject, evidence)
-                    });
-                }
-                None => again |= half,
-            }
+            self.queues.insert(l.cookie, queue);
         }
         if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether an accept queue stays half full");
+            return Verdict::AskAgain("whether an accept queue stays filled");
         }
         Verdict::of(drafts)
     }
@@ -119,7 +165,7 @@ impl Rule for AcceptQueueFull {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testing::{Bench, drafts, owners};
+    use crate::diagnose::testing::{Bench, drafts, fired, owners};
     use crate::model::{ListenerDrops, TcpState};
     use crate::testkit::socket;
 
@@ -161,22 +207,51 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_the_backlog_is_full() {
-        assert!(matches!(bench(128, 128).judge(&mut rule()), Verdict::AskAgain(_)));
-        let found = drafts(bench(129, 128).judge(&mut rule()));
-        assert_eq!((found[0].severity, found[0].variant), (Severity::Critical, Some("full")));
+    fn one_more_than_the_backlog_at_two_looks_is_a_server_that_does_not_keep_up() {
+        for (queue, step, want) in [(129, 500, true), (129, 499, false), (128, 500, false)] {
+            let mut b = bench(queue, 128);
+            b.step = Duration::from_millis(step);
+            let mut rule = rule();
+            assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)), "a burst fills it for a moment");
+            let found = fired(&b.judge(&mut rule));
+            let critical = found.first().is_some_and(|d| d.severity == Severity::Critical);
+            assert_eq!(critical, want, "{queue} after {step} ms: {found:?}");
+            assert!(!critical || found[0].variant == Some("full"));
+        }
+    }
+
+    /// Judges looks 250 ms apart, at each of which the queue holds so many and has dropped so many more.
+    fn overflowing(looks: &[(u32, u32)]) -> Vec<Option<(Severity, Option<&'static str>)>> {
+        let mut b = bench(0, 128);
+        b.step = Duration::from_millis(250);
+        let mut rule = rule();
+        let mut drops = 700;
+        let mut judge = |(queue, dropped): &(u32, u32)| {
+            drops += dropped;
+            b.rows[0].recv_q = *queue;
+            b.drops = vec![ListenerDrops { cookie: 9, drops }];
+            b.set_counter(OVERFLOWS, drops.into());
+            fired(&b.judge(&mut rule)).first().map(|d| (d.severity, d.variant))
+        };
+        looks.iter().map(&mut judge).collect()
     }
 
     #[test]
-    fn its_own_drops_are_critical_when_they_move() {
-        let mut b = bench(0, 128);
-        let mut rule = rule();
-        b.drops = vec![ListenerDrops { cookie: 9, drops: 700 }];
-        b.set_counter(OVERFLOWS, 700);
-        assert_eq!(b.judge(&mut rule), Verdict::Quiet, "what happened before is history");
-        b.drops = vec![ListenerDrops { cookie: 9, drops: 701 }];
-        b.set_counter(OVERFLOWS, 701);
-        assert_eq!(drafts(b.judge(&mut rule))[0].severity, Severity::Critical);
+    fn a_burst_that_did_not_fit_is_information_for_ten_seconds() {
+        let once = Some((Severity::Info, Some("overflowed")));
+        let mut looks = vec![(0, 0), (0, 1), (0, 90)];
+        looks.resize(45, (0, 0));
+        let got = overflowing(&looks);
+        assert_eq!(got[..3], [None, once, once], "what happened before is history");
+        assert_eq!((got[41], got[42]), (once, None));
+    }
+
+    #[test]
+    fn bursts_that_come_again_are_a_warning_and_critical_while_the_queue_is_filled() {
+        let warning = Some((Severity::Warning, Some("overflows")));
+        let got = overflowing(&[(0, 0), (0, 3), (0, 0), (0, 3), (63, 0), (64, 0), (64, 3)]);
+        assert_eq!(got[3..5], [warning, warning], "half a second apart");
+        assert_eq!(got[6], Some((Severity::Critical, Some("full"))));
     }
 
     #[test]
@@ -197,6 +272,7 @@ mod tests {
         b.judge(&mut rule);
         assert_eq!(b.judge(&mut rule), Verdict::Quiet);
         b.rows[0].recv_q = 6;
+        assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
         assert_eq!(drafts(b.judge(&mut rule)).len(), 1);
     }
 
@@ -206,7 +282,9 @@ mod tests {
             let mut b = bench(129, 128);
             b.set_sysctl(SOMAXCONN, somaxconn);
             b.owners = Some(owners(5, "nginx", 1024, &b.rows));
-            let found = drafts(b.judge(&mut rule())).remove(0);
+            let mut rule = rule();
+            b.judge(&mut rule);
+            let found = drafts(b.judge(&mut rule)).remove(0);
             let value = |name| found.evidence.iter().find(|e| e.name == name).unwrap().value.clone();
             assert_eq!(value("processes"), Value::Text("nginx[5]".into()));
             value("asked_backlog")
@@ -222,7 +300,9 @@ mod tests {
         other.recv_q = 0;
         other.set_cookie(10, 0);
         b.rows.push(other);
-        let found = drafts(b.judge(&mut rule()));
+        let mut rule = rule();
+        b.judge(&mut rule);
+        let found = drafts(b.judge(&mut rule));
         assert_eq!(found.len(), 1);
         assert!(matches!(found[0].subject, Subject::Listener { cookie: 9, .. }));
     }
