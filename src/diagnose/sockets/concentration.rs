@@ -18,14 +18,11 @@ pub const ID: &str = "peer-concentration";
 /// How many connections of a peer are asked whether they are idle.
 const SAMPLE: usize = 64;
 
-/// A connection without data for so long is idle.
-const IDLE: Duration = Duration::from_secs(60);
-
 /// Steps in which steady growth is measured.
 const STEP: Duration = Duration::from_secs(60);
 const STEPS: usize = 3;
 
-numbers! { ratio: f64, connections: u32 }
+numbers! { ratio: f64, connections: u32, idle_s: f64 }
 
 /// One address holds at least half of a listener's connections, or more every minute: a client that leaks them, or a proxy.
 pub struct PeerConcentration {
@@ -61,12 +58,13 @@ impl PeerConcentration {
     }
 
     /// The part of those that were asked that is idle; `None` if nothing is known.
-    fn idle(context: &Context<'_>, rows: &[u32]) -> Option<f64> {
+    fn idle(&self, context: &Context<'_>, rows: &[u32]) -> Option<f64> {
+        let idle = Duration::from_secs_f64(self.numbers.idle_s);
         let entries: Vec<_> = context.rows(rows).filter_map(|(_, row)| context.detail(row)).collect();
         let long = |e: &&&crate::diagnose::DetailEntry| {
             [TcpInfo::last_data_sent, TcpInfo::last_data_recv]
                 .iter()
-                .all(|field| e.time(field).is_some_and(|t| t >= IDLE))
+                .all(|field| e.time(field).is_some_and(|t| t >= idle))
         };
         (!entries.is_empty()).then(|| float(entries.iter().filter(long).count()) / float(entries.len()))
     }
@@ -112,7 +110,7 @@ impl Rule for PeerConcentration {
             if rows.len() < self.many() || !(holds || grows) || !named.insert(bunch.peer) {
                 continue;
             }
-            let idle = Self::idle(context, rows);
+            let idle = self.idle(context, rows);
             let severity = match idle {
                 Some(part) if part > 0.5 => Severity::Warning,
                 Some(_) => Severity::Info,
