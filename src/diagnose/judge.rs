@@ -234,13 +234,19 @@ fn fold_explained(drafts: &mut Drafts) -> BTreeMap<(&'static str, Subject), Vec<
         .flat_map(|(rule, d)| d.explains.iter().map(move |e| (e.clone(), (*rule, d.subject.clone()))))
         .collect();
     for (effect, cause) in causes {
-        let before = drafts.len();
-        drafts.retain(|(rule, d)| {
-            (*rule, &d.subject) != (effect.0, &effect.1) || (*rule, &d.subject) == (cause.0, &cause.1)
-        });
-        if drafts.len() < before {
-            folded.entry(cause).or_default().push(effect.0);
+        if effect == cause {
+            continue;
         }
+        let at = drafts.iter().position(|(rule, d)| (*rule, &d.subject) == (effect.0, &effect.1));
+        let Some((_, gone)) = at.map(|at| drafts.remove(at)) else { continue };
+        // A cause is as bad as the worst that comes of it.
+        if let Some((_, d)) = drafts.iter_mut().find(|(rule, d)| (*rule, &d.subject) == (cause.0, &cause.1)) {
+            d.severity = d.severity.max(gone.severity);
+        }
+        let through = folded.remove(&effect).unwrap_or_default();
+        let explained = folded.entry(cause).or_default();
+        explained.push(effect.0);
+        explained.extend(through);
     }
     folded
 }
@@ -254,4 +260,41 @@ fn main_number(value: &Value) -> Option<f64> {
         Value::Time(t) => t.as_secs_f64(),
         Value::Text(_) | Value::Unknown => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(severity: Severity, explains: &[&'static str]) -> Draft {
+        let explains = explains.iter().map(|rule| (*rule, Subject::Host)).collect();
+        Draft { explains, ..Draft::new(severity, Subject::Host, Vec::new()) }
+    }
+
+    #[test]
+    fn a_cause_takes_its_effects_in_and_is_as_bad_as_the_worst_of_them() {
+        let mut drafts = vec![
+            ("root", draft(Severity::Info, &["middle", "absent", "root"])),
+            ("middle", draft(Severity::Warning, &["end"])),
+            ("end", draft(Severity::Critical, &[])),
+            ("other", draft(Severity::Info, &[])),
+        ];
+        drafts.swap(0, 1);
+        let folded = fold_explained(&mut drafts);
+        let left: Vec<_> = drafts.iter().map(|(rule, d)| (*rule, d.severity)).collect();
+        assert_eq!(left, [("root", Severity::Critical), ("other", Severity::Info)]);
+        assert_eq!(folded[&("root", Subject::Host)], ["middle", "end"]);
+        assert_eq!(folded.len(), 1);
+    }
+
+    #[test]
+    fn what_is_about_somebody_else_is_not_explained() {
+        let local = Subject::Sysctl { name: "net.core.somaxconn".into() };
+        let mut drafts = vec![
+            ("root", draft(Severity::Warning, &["effect"])),
+            ("effect", Draft::new(Severity::Info, local, Vec::new())),
+        ];
+        assert!(fold_explained(&mut drafts).is_empty());
+        assert_eq!(drafts.len(), 2);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::details::Details;
 use super::finding::{Draft, Severity};
 use super::knowledge::assert_explained;
+use super::registry;
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::Analyzer;
@@ -131,6 +132,8 @@ impl Bench {
         let verdict = rule.judge(&context(&answered));
         if let Verdict::Fires(drafts) = &verdict {
             drafts.iter().for_each(assert_explained);
+            let explained = drafts.iter().flat_map(|d| &d.explains);
+            explained.for_each(|(id, _)| assert!(registry::spec(id).is_some(), "{id} is no rule"));
         }
         self.answered = answered;
         verdict

@@ -10,7 +10,8 @@ mod neighbours;
 mod path_mtu;
 mod paws;
 mod receive;
-mod storms;
+mod resets;
+mod retransmissions;
 mod time_wait_overflow;
 mod udp;
 
@@ -74,16 +75,16 @@ pub const RULES: &[RuleSpec] = &[
         build: |_| Ok(Box::new(interfaces::ReversePathDrops::default())),
     },
     RuleSpec {
-        id: storms::RESETS,
+        id: resets::ID,
         family: F,
         proven: Proven::Lab("reset-storm"),
-        build: |t| Ok(Box::new(storms::ResetStorm::new(t)?)),
+        build: |t| Ok(Box::new(resets::ResetStorm::new(t)?)),
     },
     RuleSpec {
-        id: storms::RETRANSMISSIONS,
+        id: retransmissions::ID,
         family: F,
         proven: Proven::Lab("retransmission-storm"),
-        build: |t| Ok(Box::new(storms::RetransmissionStorm::new(t)?)),
+        build: |t| Ok(Box::new(retransmissions::RetransmissionStorm::new(t)?)),
     },
     RuleSpec {
         id: receive::ID,

@@ -1,4 +1,4 @@
-//! Many more resets than a while ago, and many retransmissions.
+//! Many more resets than a while ago.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,10 +11,8 @@ use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Su
 use crate::diagnose::rule::{Context, Rule, Verdict};
 use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
 
-/// Resets.
-pub const RESETS: &str = "reset-storm";
-/// Retransmissions.
-pub const RETRANSMISSIONS: &str = "retransmission-storm";
+/// The rule's id.
+pub const ID: &str = "reset-storm";
 
 /// The counters of resets, with their names as evidence.
 const RESET_COUNTERS: [(&str, &str); 3] = [
@@ -36,12 +34,12 @@ const ENDS_AT: f64 = 0.5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ResetNumbers {
+struct Numbers {
     factor: f64,
     min_per_s: f64,
 }
 
-impl Section for ResetNumbers {
+impl Section for Numbers {
     fn check(&self) -> Result<(), String> {
         ascending(&[("1", 1.0), ("factor", self.factor)])?;
         ascending(&[("0", 0.0), ("min_per_s", self.min_per_s)])
@@ -79,7 +77,7 @@ enum Weather {
 impl Usual {
     /// Takes the rate of one more look. The usual rate is the highest of the last minute; what comes in bursts of one look
     /// never lasts.
-    fn look(&mut self, now: Duration, per_s: f64, n: &ResetNumbers) -> Weather {
+    fn look(&mut self, now: Duration, per_s: f64, n: &Numbers) -> Weather {
         let running = self.storm.as_mut().filter(|s| s.running);
         if let Some(storm) = running {
             let ends = (storm.usual * n.factor).max(n.min_per_s) * ENDS_AT;
@@ -123,7 +121,7 @@ impl Usual {
 /// Connections are reset, or refused, many times as often as a while ago. TCP health checks reset for ever, and at a
 /// steady rate: that is information.
 pub struct ResetStorm {
-    numbers: ResetNumbers,
+    numbers: Numbers,
     usual: [Usual; RESET_COUNTERS.len()],
     watch: Watch,
 }
@@ -131,7 +129,7 @@ pub struct ResetStorm {
 impl ResetStorm {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let numbers = thresholds.section(RESETS)?;
+        let numbers = thresholds.section(ID)?;
         Ok(Self { numbers, usual: Default::default(), watch: Watch::default() })
     }
 
@@ -196,81 +194,6 @@ impl Rule for ResetStorm {
             return Verdict::AskAgain("a rate to compare with");
         }
         Verdict::of(Self::draft(weather, &moved).into_iter().collect())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetransmissionNumbers {
-    warning_ratio: f64,
-    min_segments: u32,
-    over_s: u32,
-}
-
-impl Section for RetransmissionNumbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[("0", 0.0), ("warning_ratio", self.warning_ratio), ("1", 1.0)])?;
-        if self.over_s == 0 { Err("over_s is 0".into()) } else { Ok(()) }
-    }
-}
-
-const RETRANS_SEGS: &str = "Tcp.RetransSegs";
-const OUT_SEGS: &str = "Tcp.OutSegs";
-const SYN_RETRANS: &str = "TcpExt.TCPSynRetrans";
-const DSACK: &str = "TcpExt.TCPDSACKRecv";
-
-/// Too many of the segments that are sent are sent again. `RetransSegs` contains repeated SYNs and SYN-ACKs, which are a
-/// matter of one peer, and probes that the receiver reports as needless (DSACK): both are taken off.
-pub struct RetransmissionStorm {
-    numbers: RetransmissionNumbers,
-    /// When, segments retransmitted, segments sent, for the looks of the observation.
-    looks: VecDeque<(Duration, u64, u64)>,
-    /// Only asked whether the counters can be judged.
-    watch: Watch,
-}
-
-impl RetransmissionStorm {
-    /// The rule with its thresholds.
-    pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let numbers = thresholds.section(RETRANSMISSIONS)?;
-        Ok(Self { numbers, looks: VecDeque::new(), watch: Watch::default() })
-    }
-}
-
-impl Rule for RetransmissionStorm {
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    fn judge(&mut self, context: &Context<'_>) -> Verdict {
-        if let Err(verdict) = self.watch.named(context, &[RETRANS_SEGS]) {
-            self.looks.clear();
-            return verdict;
-        }
-        let s = context.snapshot;
-        let delta = |name: &str| s.rates.iter().find(|r| &*r.name == name).map_or(0, |r| r.delta);
-        let again = delta(RETRANS_SEGS).saturating_sub(delta(SYN_RETRANS)).saturating_sub(delta(DSACK));
-        self.looks.push_back((s.observed, again, delta(OUT_SEGS)));
-        let over = Duration::from_secs(self.numbers.over_s.into());
-        while self.looks.len() > 1
-            && self.looks.front().is_some_and(|(at, ..)| s.observed.saturating_sub(*at) >= over)
-        {
-            self.looks.pop_front();
-        }
-        let again: u64 = self.looks.iter().map(|(_, again, _)| again).sum();
-        let sent: u64 = self.looks.iter().map(|(.., sent)| sent).sum();
-        let ratio = if sent == 0 { 0.0 } else { again as f64 / sent as f64 };
-        let levels =
-            crate::diagnose::rule::Levels { warning: Some(self.numbers.warning_ratio), ..Default::default() };
-        let severity = levels.grade(ratio, context.held.severity(RETRANSMISSIONS, &Subject::Host));
-        let Some(severity) = severity.filter(|_| again >= self.numbers.min_segments.into()) else {
-            return Verdict::Quiet;
-        };
-        let count =
-            |name, n, counter: &str| Evidence::new(name, Value::Count(n), Source::Counter(counter.into()));
-        let evidence = vec![
-            Evidence::new("ratio", Value::Ratio(ratio), Source::Observed),
-            count("retransmitted", again, RETRANS_SEGS),
-            count("sent", sent, OUT_SEGS),
-        ];
-        Verdict::Fires(vec![Draft::new(severity, Subject::Host, evidence)])
     }
 }
 
@@ -344,37 +267,5 @@ mod tests {
         assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)), "one slice");
         b.set_counter("Tcp.OutRsts", 50);
         assert!(matches!(b.judge(&mut rule), Verdict::NotExamined(_)));
-    }
-
-    /// Severity after one more look at which these moved.
-    fn retransmitted(again: u64, sent: u64, syns: u64, needless: u64) -> Option<Severity> {
-        let mut rule = RetransmissionStorm::new(&Thresholds::defaults().unwrap()).unwrap();
-        let mut b = Bench::new();
-        for (name, by) in [(RETRANS_SEGS, 7), (OUT_SEGS, 7), (SYN_RETRANS, 7), (DSACK, 7)] {
-            b.set_counter(name, by);
-        }
-        assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
-        assert_eq!(b.judge(&mut rule), Verdict::Quiet);
-        for (name, by) in [(RETRANS_SEGS, again), (OUT_SEGS, sent), (SYN_RETRANS, syns), (DSACK, needless)] {
-            b.set_counter(name, 7 + by);
-        }
-        fired(&b.judge(&mut rule)).first().map(|d| d.severity)
-    }
-
-    #[test]
-    fn two_percent_and_fifty_segments_are_a_storm() {
-        assert_eq!(retransmitted(50, 2500, 0, 0), WARNING);
-        assert_eq!(retransmitted(49, 2000, 0, 0), None, "too few to say");
-        assert_eq!(retransmitted(50, 2501, 0, 0), None);
-        assert_eq!(retransmitted(80, 10_000, 0, 0), None, "the healthiest maximum: 0.8 %");
-        assert_eq!(retransmitted(60, 2500, 11, 0), None, "SYNs are another matter");
-        assert_eq!(retransmitted(60, 2500, 0, 11), None, "needless ones cost nothing");
-        assert_eq!(retransmitted(10, 0, 0, 0), None);
-    }
-
-    #[test]
-    fn a_kernel_without_the_counter_is_not_examined() {
-        let mut rule = RetransmissionStorm::new(&Thresholds::defaults().unwrap()).unwrap();
-        assert!(matches!(Bench::new().judge(&mut rule), Verdict::NotExamined(_)));
     }
 }

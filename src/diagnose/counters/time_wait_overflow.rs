@@ -3,11 +3,13 @@
 use super::moved::Watch;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
+use crate::diagnose::sysctls::own_value;
 
 /// The rule's id.
 pub const ID: &str = "time-wait-overflow";
 
 const COUNTER: &str = "TcpExt.TCPTimeWaitOverflow";
+const BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
 
 /// `TCPTimeWaitOverflow` moves: at `tcp_max_tw_buckets` the kernel closes new connections without a `TIME_WAIT`
 /// (`tcp_time_wait` in `net/ipv4/tcp_minisocks.c`). It logs nothing and purges nothing.
@@ -21,19 +23,35 @@ impl Rule for TimeWaitOverflow {
             Err(verdict) => return verdict,
         };
         let Some(overflow) = moved.get(COUNTER) else { return Verdict::Quiet };
+        let minis = context.survey.fin_wait2_minis;
         let mut evidence = vec![overflow.evidence("overflowed"), overflow.rate(), overflow.window()];
-        if let Some(max) = context.snapshot.sample.facts.sysctls.number("net.ipv4.tcp_max_tw_buckets") {
-            let source = Source::Sysctl("net.ipv4.tcp_max_tw_buckets".into());
-            evidence.push(Evidence::new("max", Value::Number(max), source));
+        evidence.push(Evidence::new("fin_wait2", Value::Count(minis.into()), Source::SockDiag));
+        let max = context.snapshot.sample.facts.sysctls.number(BUCKETS);
+        if let Some(max) = max {
+            evidence.push(Evidence::new("max", Value::Number(max), Source::Sysctl(BUCKETS.into())));
+            evidence.push(Evidence::new("default", own_value(context, BUCKETS), Source::Observed));
         }
-        Verdict::Fires(vec![Draft::new(Severity::Critical, Subject::Host, evidence)])
+        let severity = if overflow.keeps { Severity::Critical } else { Severity::Info };
+        let mut draft = Draft::new(severity, Subject::Host, evidence);
+        // What closed first and waits for its peer's close shares the table.
+        if max.is_some_and(|max| i64::from(minis) * 2 >= max.max(1)) {
+            draft.variant = Some("orphans");
+        }
+        draft.explains = vec![
+            ("time-wait-pileup", Subject::Host),
+            ("fin-wait2-pileup", Subject::Host),
+            ("sysctl-tw-buckets", Subject::Sysctl { name: BUCKETS.into() }),
+        ];
+        Verdict::Fires(vec![draft])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testing::Bench;
+    use crate::diagnose::testing::{Bench, drafts};
+    use crate::model::TcpState;
+    use crate::testkit::socket;
 
     #[test]
     fn fires_when_the_counter_moves_and_not_for_what_happened_since_boot() {
@@ -42,7 +60,30 @@ mod tests {
         assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
         assert_eq!(b.judge(&mut rule), Verdict::Quiet);
         b.set_counter(COUNTER, 701);
-        assert!(matches!(b.judge(&mut rule), Verdict::Fires(_)));
+        assert_eq!(drafts(b.judge(&mut rule))[0].severity, Severity::Info, "it may be over");
+        b.set_counter(COUNTER, 702);
+        assert_eq!(drafts(b.judge(&mut rule))[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn orphans_that_fill_the_table_are_named_and_what_follows_is_explained() {
+        let judged = |minis: u16| {
+            let (mut b, mut rule) = (Bench::new(), TimeWaitOverflow::default());
+            b.set_sysctl(BUCKETS, "100");
+            b.rows = (0..minis)
+                .map(|n| socket(TcpState::FinWait2, "10.0.0.1:80", &format!("10.0.9.9:{}", 2000 + n)))
+                .collect();
+            b.rows.iter_mut().for_each(|r| (r.inode, r.timer_raw) = (0, 3));
+            for n in 0..2 {
+                b.set_counter(COUNTER, n);
+                b.judge(&mut rule);
+            }
+            b.set_counter(COUNTER, 3);
+            drafts(b.judge(&mut rule)).remove(0)
+        };
+        assert_eq!((judged(49).variant, judged(50).variant), (None, Some("orphans")));
+        let explained: Vec<_> = judged(0).explains.into_iter().map(|(rule, _)| rule).collect();
+        assert_eq!(explained, ["time-wait-pileup", "fin-wait2-pileup", "sysctl-tw-buckets"]);
     }
 
     #[test]

@@ -124,6 +124,8 @@ impl DeadPeer {
                 _ => "silent",
             }),
             proof: context.proof(rows),
+            // What was closed meanwhile gets no answer either.
+            explains: vec![(super::closing::ID, subject.clone())],
             ..Draft::new(severity, subject, evidence)
         })
     }
@@ -202,6 +204,8 @@ mod tests {
         assert_eq!(severity(bench(9, 1, 6)), Some(Severity::Warning));
         assert_eq!(severity(bench(10, 1, 5)), Some(Severity::Warning));
         assert_eq!(severity(bench(10, 1, 6)), Some(Severity::Critical));
+        let found = drafts(bench(2, 1, 3).judge(&mut rule())).remove(0);
+        assert_eq!(found.explains, [(crate::diagnose::sockets::closing::ID, found.subject.clone())]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::common::{Grows, Growth, float, numbers, observed, setting, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::sysctls::own_value;
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::TcpInfo;
 
@@ -99,7 +100,16 @@ impl FinWait2Pileup {
             Evidence::new("max", Value::Count(max.into()), Source::Sysctl(BUCKETS.into())),
         ];
         evidence.extend(Self::kinds(context));
-        Some(Draft { variant: Some("orphaned"), ..Draft::new(severity, Subject::Host, evidence) })
+        evidence.push(Evidence::new("default", own_value(context, BUCKETS), Source::Observed));
+        Some(Draft {
+            variant: Some("orphaned"),
+            // They are what fills the table of TIME_WAIT.
+            explains: vec![
+                (super::time_wait::ID, Subject::Host),
+                ("sysctl-tw-buckets", Subject::Sysctl { name: BUCKETS.into() }),
+            ],
+            ..Draft::new(severity, Subject::Host, evidence)
+        })
     }
 }
 
@@ -186,6 +196,7 @@ mod tests {
         assert_eq!(judged(499), Verdict::Quiet);
         let found = drafts(judged(500));
         assert_eq!((&found[0].subject, found[0].variant), (&Subject::Host, Some("orphaned")));
+        assert_eq!(found[0].explains[0], (crate::diagnose::sockets::time_wait::ID, Subject::Host));
     }
 
     #[test]

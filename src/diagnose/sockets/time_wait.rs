@@ -5,6 +5,7 @@ use super::ephemeral_ports;
 use crate::analysis::LimitId;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
+use crate::diagnose::sysctls::own_value;
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::TcpState;
 
@@ -12,6 +13,8 @@ use crate::model::TcpState;
 pub const ID: &str = "time-wait-pileup";
 
 const BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
+/// The rule that finds the limit itself too low: then that is why it is near.
+const TW_BUCKETS: &str = "sysctl-tw-buckets";
 
 numbers! { ports_ratio: f64, buckets_ratio: f64, server: u32 }
 
@@ -56,8 +59,10 @@ impl TimeWaitPileup {
             sockets("time_wait", usize::try_from(limit.used).unwrap_or(usize::MAX)),
             Evidence::new("max", Value::Count(limit.max), Source::Sysctl(BUCKETS.into())),
             Evidence::new("ratio", Value::Ratio(limit.ratio()), Source::SockDiag),
+            Evidence::new("default", own_value(context, BUCKETS), Source::Observed),
         ];
-        Some(Draft { variant: Some("buckets"), ..Draft::new(severity, Subject::Host, evidence) })
+        let explains = vec![(TW_BUCKETS, Subject::Sysctl { name: BUCKETS.into() })];
+        Some(Draft { variant: Some("buckets"), explains, ..Draft::new(severity, Subject::Host, evidence) })
     }
 
     /// Listeners with many: said because people ask, not because anything is wrong.
@@ -163,6 +168,7 @@ mod tests {
         rows.push(socket(TcpState::Listen, "0.0.0.0:80", ""));
         let found = drafts(bench(rows.clone()).judge(&mut rule()));
         assert_eq!((&found[0].subject, found[0].variant), (&Subject::Host, Some("buckets")));
+        assert_eq!(found[0].explains, [(TW_BUCKETS, Subject::Sysctl { name: BUCKETS.into() })]);
         rows.drain(..1);
         assert_eq!(bench(rows).judge(&mut rule()), Verdict::Quiet);
     }

@@ -5,7 +5,8 @@ mod opinions;
 mod rules;
 mod table;
 
-use super::rule::{Family, Proven, RuleSpec};
+use super::finding::Value;
+use super::rule::{Context, Family, Proven, RuleSpec};
 use crate::model::Scope;
 
 pub use audit::{AuditRow, AuditVerdict, audit};
@@ -16,6 +17,13 @@ fn missing(row: &AuditRow) -> String {
         Scope::Namespace => format!("this kernel has no {}", row.name),
         Scope::Host => format!("{} is the host's, and not shown in this namespace", row.name),
     }
+}
+
+/// What this kernel would have by itself on this machine, as evidence.
+pub(super) fn own_value(context: &Context<'_>, name: &str) -> Value {
+    let rows = audit(context.host, &context.snapshot.sample.facts);
+    let own = rows.iter().find(|row| row.name == name).and_then(|row| row.default.as_deref());
+    own.map_or(Value::Unknown, rules::value)
 }
 
 macro_rules! rules {

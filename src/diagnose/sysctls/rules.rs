@@ -88,7 +88,7 @@ fn draft_of(row: &AuditRow, severity: Severity) -> Draft {
 }
 
 /// A number where it is one.
-fn value(text: &str) -> Value {
+pub(super) fn value(text: &str) -> Value {
     // Several numbers come with tabs between them.
     let words = || text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     text.parse().map_or_else(|_| Value::Text(words().as_str().into()), Value::Number)
