@@ -228,6 +228,8 @@ pub struct Draft {
     pub proof: Vec<u64>,
     /// Findings of other rules that this one is the cause of.
     pub explains: Vec<(&'static str, Subject)>,
+    /// The rule that says the same and more: where it has a finding, this one is part of it.
+    pub part_of: Option<&'static str>,
 }
 
 impl Draft {
@@ -245,6 +247,7 @@ impl Draft {
             variant: None,
             proof: Vec::new(),
             explains: Vec::new(),
+            part_of: None,
         }
     }
 }

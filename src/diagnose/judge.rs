@@ -229,10 +229,16 @@ fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
 /// Takes out the drafts that another explains; returns which rules were folded into which finding.
 fn fold_explained(drafts: &mut Drafts) -> BTreeMap<(&'static str, Subject), Vec<&'static str>> {
     let mut folded: BTreeMap<(&'static str, Subject), Vec<&'static str>> = BTreeMap::new();
-    let causes: Vec<_> = drafts
-        .iter()
-        .flat_map(|(rule, d)| d.explains.iter().map(move |e| (e.clone(), (*rule, d.subject.clone()))))
-        .collect();
+    let key = |(rule, d): &(&'static str, Draft)| (*rule, d.subject.clone());
+    let explains = |(rule, d): &(&'static str, Draft)| {
+        let cause = (*rule, d.subject.clone());
+        d.explains.iter().map(|effect| (effect.clone(), cause.clone())).collect::<Vec<_>>()
+    };
+    let parts = drafts.iter().filter_map(|part| {
+        let whole = drafts.iter().find(|(rule, _)| Some(*rule) == part.1.part_of)?;
+        Some((key(part), key(whole)))
+    });
+    let causes: Vec<_> = drafts.iter().flat_map(explains).chain(parts).collect();
     for (effect, cause) in causes {
         if effect == cause {
             continue;
@@ -285,6 +291,18 @@ mod tests {
         assert_eq!(left, [("root", Severity::Critical), ("other", Severity::Info)]);
         assert_eq!(folded[&("root", Subject::Host)], ["middle", "end"]);
         assert_eq!(folded.len(), 1);
+    }
+
+    #[test]
+    fn what_says_the_same_of_somebody_else_is_part_of_it_while_it_holds() {
+        let whole = Subject::Sysctl { name: "net.core.somaxconn".into() };
+        let part = Draft { part_of: Some("whole"), ..draft(Severity::Warning, &[]) };
+        let mut drafts =
+            vec![("part", part.clone()), ("whole", Draft::new(Severity::Info, whole.clone(), Vec::new()))];
+        assert_eq!(fold_explained(&mut drafts)[&("whole", whole)], ["part"]);
+        assert_eq!((drafts.len(), drafts[0].1.severity), (1, Severity::Warning));
+        let mut alone = vec![("part", part)];
+        assert!(fold_explained(&mut alone).is_empty() && alone.len() == 1);
     }
 
     #[test]

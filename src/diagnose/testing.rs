@@ -132,8 +132,9 @@ impl Bench {
         let verdict = rule.judge(&context(&answered));
         if let Verdict::Fires(drafts) = &verdict {
             drafts.iter().for_each(assert_explained);
-            let explained = drafts.iter().flat_map(|d| &d.explains);
-            explained.for_each(|(id, _)| assert!(registry::spec(id).is_some(), "{id} is no rule"));
+            let named = |d: &Draft| d.explains.iter().map(|(id, _)| *id).chain(d.part_of).collect::<Vec<_>>();
+            let named = drafts.iter().flat_map(named);
+            named.for_each(|id| assert!(registry::spec(id).is_some(), "{id} is no rule"));
         }
         self.answered = answered;
         verdict

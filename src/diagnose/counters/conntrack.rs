@@ -78,7 +78,8 @@ impl Rule for ConntrackFull {
         let refused = m.delta(DROP).saturating_sub(m.delta(INSERT_FAILED));
         let evicted = m.delta(EARLY_DROP);
         let by_fill = self.levels.grade(limit.ratio(), context.held.severity(FULL, &Subject::Host));
-        let by_counters = (refused > 0 || evicted > 0).then_some(Severity::Critical);
+        let graded = |n, counter| m.get(counter).filter(|_| n > 0).map(|m| m.up_to(Severity::Critical));
+        let by_counters = graded(refused, DROP).max(graded(evicted, EARLY_DROP));
         let Some(severity) = by_fill.max(by_counters) else {
             // What could not be seen of the counters stays unsaid only when the fill can be judged now.
             return match moved {
@@ -171,13 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_or_evicted_entry_is_critical_at_any_fill() {
-        for moved in [stats(6, 5, 5), stats(5, 6, 5)] {
+    fn entries_that_are_refused_or_evicted_again_and_again_are_critical_at_any_fill() {
+        for (once, again) in [(stats(6, 5, 5), stats(7, 5, 5)), (stats(5, 6, 5), stats(5, 7, 5))] {
             let (mut b, mut rule) = (Bench::new(), full());
             set(&mut b, 10, stats(5, 5, 5));
             assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
             assert_eq!(b.judge(&mut rule), Verdict::Quiet);
-            set(&mut b, 10, moved);
+            set(&mut b, 10, once);
+            assert_eq!(fired(&b.judge(&mut rule))[0].severity, Severity::Info);
+            set(&mut b, 10, again);
             assert_eq!(fired(&b.judge(&mut rule))[0].severity, Severity::Critical);
         }
     }

@@ -18,20 +18,34 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const QUOTED: usize = 5;
 const MOST: usize = 1000;
 
-/// What is looked for, in lower case, and the name of its text in the document.
-const SAID: &[(&str, &str)] = &[
+/// A message of the kernel.
+#[derive(Debug)]
+struct Known {
+    /// What it contains, in lower case.
+    text: &'static str,
+    /// The name of its text in the document.
+    kind: &'static str,
+    /// The rule that says the same and more.
+    rule: &'static str,
+}
+
+const fn message(text: &'static str, kind: &'static str, rule: &'static str) -> Known {
+    Known { text, kind, rule }
+}
+
+const SAID: &[Known] = &[
     // nf_conntrack_core.c __nf_conntrack_alloc
-    ("nf_conntrack: table full", "conntrack"),
+    message("nf_conntrack: table full", "conntrack", "conntrack-full"),
     // tcp_input.c tcp_syn_flood_action
-    ("possible syn flooding on port", "syn_flood"),
+    message("possible syn flooding on port", "syn_flood", "syn-recv-pileup"),
     // tcp.c tcp_check_oom
-    ("out of memory -- consider tuning tcp_mem", "memory"),
-    ("too many orphaned sockets", "orphans"),
+    message("out of memory -- consider tuning tcp_mem", "memory", "tcp-memory"),
+    message("too many orphaned sockets", "orphans", "orphan-limit"),
     // file_table.c alloc_empty_file
-    ("vfs: file-max limit", "files"),
+    message("vfs: file-max limit", "files", "fd-exhaustion"),
     // neighbour.c neigh_alloc, in both spellings
-    ("neighbor table overflow", "neighbours"),
-    ("neighbour table overflow", "neighbours"),
+    message("neighbor table overflow", "neighbours", "neighbour-table-full"),
+    message("neighbour table overflow", "neighbours", "neighbour-table-full"),
 ];
 
 /// Whether a message is about the namespace that is examined.
@@ -50,7 +64,7 @@ enum Whose {
 #[derive(Debug)]
 struct Said {
     at: Duration,
-    kind: &'static str,
+    known: &'static Known,
     whose: Whose,
     message: KernelMessage,
 }
@@ -61,9 +75,9 @@ pub struct KernelLog {
     said: VecDeque<Said>,
 }
 
-fn kind(text: &str) -> Option<&'static str> {
+fn known_message(text: &str) -> Option<&'static Known> {
     let text = text.to_ascii_lowercase();
-    SAID.iter().find(|(part, _)| text.contains(part)).map(|(_, kind)| *kind)
+    SAID.iter().find(|known| text.contains(known.text))
 }
 
 fn whose(kind: &str, text: &str, s: &Snapshot) -> Whose {
@@ -107,9 +121,9 @@ impl Rule for KernelLog {
             },
         };
         for message in messages.iter() {
-            if let Some(kind) = kind(message.text.raw()) {
-                let whose = whose(kind, message.text.raw(), s);
-                self.said.push_back(Said { at: s.observed, kind, whose, message: message.clone() });
+            if let Some(known) = known_message(message.text.raw()) {
+                let whose = whose(known.kind, message.text.raw(), s);
+                self.said.push_back(Said { at: s.observed, known, whose, message: message.clone() });
             }
         }
         while self.said.len() > MOST
@@ -144,7 +158,8 @@ impl KernelLog {
         evidence.extend(others.take(QUOTED - 1).map(quote));
         let severity = if elsewhere { Severity::Info } else { Severity::Warning };
         let mut draft = Draft::new(severity, Subject::Host, evidence);
-        draft.variant = Some(if elsewhere { "elsewhere" } else { newest.kind });
+        draft.variant = Some(if elsewhere { "elsewhere" } else { newest.known.kind });
+        draft.part_of = (!elsewhere).then_some(newest.known.rule);
         draft.confidence = match newest.whose {
             Whose::Host | Whose::Here => Confidence::High,
             // The ring is the host's: it may be about another namespace.

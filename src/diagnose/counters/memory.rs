@@ -36,7 +36,8 @@ impl Rule for TcpMemory {
             .as_ref()
             .ok()
             .and_then(|l| self.levels.grade(l.ratio(), context.held.severity(ID, &Subject::Host)));
-        let Some(severity) = by_level.max(entered.map(|_| Severity::Critical)) else {
+        let by_counter = entered.map(|m| m.up_to(Severity::Critical));
+        let Some(severity) = by_level.max(by_counter) else {
             return match limit {
                 Err(verdict) => verdict,
                 Ok(_) => match moved {
@@ -100,13 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn pressure_between_two_looks_is_critical_though_it_has_passed() {
+    fn pressure_that_passed_between_two_looks_is_information_and_critical_when_it_comes_again() {
         let (mut b, mut r) = (bench(10), rule());
         assert!(matches!(b.judge(&mut r), Verdict::AskAgain(_)));
         assert_eq!(b.judge(&mut r), Verdict::Quiet);
         b.set_counter(PRESSURES, 4);
-        let drafts = fired(&b.judge(&mut r));
-        assert_eq!(drafts[0].severity, Severity::Critical);
+        assert_eq!(fired(&b.judge(&mut r))[0].severity, Severity::Info);
+        b.set_counter(PRESSURES, 5);
+        assert_eq!(fired(&b.judge(&mut r))[0].severity, Severity::Critical);
     }
 
     #[test]
@@ -115,6 +117,6 @@ mod tests {
         b.unset_sysctl("net.ipv4.tcp_mem");
         assert!(matches!(b.judge(&mut r), Verdict::NotExamined(_)));
         b.set_counter(PRESSURES, 4);
-        assert_eq!(fired(&b.judge(&mut r))[0].severity, Severity::Critical);
+        assert_eq!(fired(&b.judge(&mut r))[0].severity, Severity::Info);
     }
 }

@@ -5,7 +5,7 @@ mod descriptors;
 mod interfaces;
 mod kernel_log;
 mod memory;
-mod moved;
+pub(super) mod moved;
 mod neighbours;
 mod path_mtu;
 mod paws;
@@ -125,7 +125,7 @@ pub const RULES: &[RuleSpec] = &[
 ];
 
 /// A limit of the snapshot, or the verdict that says why it is not known.
-fn limit<'a>(context: &Context<'a>, id: LimitId, otherwise: &str) -> Result<&'a Limit, Verdict> {
+pub(super) fn limit<'a>(context: &Context<'a>, id: LimitId, otherwise: &str) -> Result<&'a Limit, Verdict> {
     let s = context.snapshot;
     s.limits.iter().find(|l| l.id == id).ok_or_else(|| {
         let why = s.limits_missing.iter().find(|m| m.id == id);

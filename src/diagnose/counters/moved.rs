@@ -36,7 +36,13 @@ impl Movement {
     /// Once is information, again and again a warning.
     #[must_use]
     pub const fn severity(&self) -> Severity {
-        if self.keeps { Severity::Warning } else { Severity::Info }
+        self.up_to(Severity::Warning)
+    }
+
+    /// Once is information, again and again `worst`.
+    #[must_use]
+    pub const fn up_to(&self, worst: Severity) -> Severity {
+        if self.keeps { worst } else { Severity::Info }
     }
 
     /// Movements per second.

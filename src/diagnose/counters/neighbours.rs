@@ -74,8 +74,8 @@ impl NeighbourTableFull {
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         let ratio = limit.map(|max| if max == 0 { 1.0 } else { table.entries as f64 / max as f64 });
         let overflowed = moved.get(family.fulls);
-        let severity =
-            ratio.and_then(|r| self.levels.grade(r, held)).max(overflowed.map(|_| Severity::Critical))?;
+        let by_counter = overflowed.map(|m| m.up_to(Severity::Critical));
+        let severity = ratio.and_then(|r| self.levels.grade(r, held)).max(by_counter)?;
         let max = limit.map_or(Value::Unknown, Value::Count);
         let mut evidence = vec![
             Evidence::new("entries", Value::Count(table.entries), Source::File(family.table.into()))
@@ -116,7 +116,7 @@ impl Rule for NeighbourTableFull {
         };
         let mut draft = Draft::new(severity, Subject::Host, evidence);
         draft.variant = Some(variant);
-        if severity < Severity::Critical {
+        if !draft.evidence.iter().any(|e| e.name == "overflows") {
             draft.confidence = Confidence::Medium;
         }
         Verdict::Fires(vec![draft])
@@ -157,7 +157,9 @@ mod tests {
         assert_eq!(b.judge(&mut r), Verdict::Quiet);
         set(&mut b, 10, 8);
         let drafts = fired(&b.judge(&mut r));
-        assert_eq!((drafts[0].severity, drafts[0].confidence), (Severity::Critical, Confidence::High));
+        assert_eq!((drafts[0].severity, drafts[0].confidence), (Severity::Info, Confidence::High));
+        set(&mut b, 10, 9);
+        assert_eq!(fired(&b.judge(&mut r))[0].severity, Severity::Critical);
         assert!(drafts[0].evidence.iter().all(|e| e.scope == Scope::Host));
     }
 

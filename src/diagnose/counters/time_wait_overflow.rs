@@ -31,7 +31,7 @@ impl Rule for TimeWaitOverflow {
             evidence.push(Evidence::new("max", Value::Number(max), Source::Sysctl(BUCKETS.into())));
             evidence.push(Evidence::new("default", own_value(context, BUCKETS), Source::Observed));
         }
-        let severity = if overflow.keeps { Severity::Critical } else { Severity::Info };
+        let severity = overflow.up_to(Severity::Critical);
         let mut draft = Draft::new(severity, Subject::Host, evidence);
         // What closed first and waits for its peer's close shares the table.
         if max.is_some_and(|max| i64::from(minis) * 2 >= max.max(1)) {

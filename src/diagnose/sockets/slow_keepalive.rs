@@ -14,6 +14,9 @@ pub const ID: &str = "keepalive-too-slow";
 const INTERVAL: &str = "net.ipv4.tcp_keepalive_intvl";
 const PROBES: &str = "net.ipv4.tcp_keepalive_probes";
 
+/// The first probe is on its way for a round trip, so one alone says nothing.
+const MISSED: u8 = 2;
+
 numbers! { longest_idle_s: f64, connections: u32 }
 
 /// A dead peer is noticed later than any common NAT or load balancer forgets the connection. The timer shows when the
@@ -53,7 +56,8 @@ impl Rule for KeepaliveTooSlow {
             let Some(info) = levels.grade(float(slow.len()), context.held.severity(ID, &subject)) else {
                 continue;
             };
-            let unanswered = context.rows(&rows).filter(|(_, r)| r.timer_raw == 2 && r.retrans > 0).count();
+            let unanswered = context.rows(&rows).filter(|(_, r)| r.timer_raw == 2 && r.retrans >= MISSED);
+            let unanswered = unanswered.count();
             let severity = if unanswered > 0 { Severity::Warning } else { info };
             let most = context.rows(&slow).map(|(_, r)| idle(r)).max().unwrap_or_default();
             let mut evidence = vec![
@@ -119,9 +123,12 @@ mod tests {
     fn with_probes_unanswered_it_is_a_warning() {
         let mut b = bench(60, 7200);
         (b.rows[1].retrans, b.rows[1].expires_ms) = (1, 75_000);
+        assert_eq!(severity(b), Some(Severity::Info), "on its way");
+        let mut b = bench(60, 7200);
+        (b.rows[1].retrans, b.rows[1].expires_ms) = (2, 75_000);
         assert_eq!(severity(b), Some(Severity::Warning));
         let mut fast = bench(60, 60);
-        fast.rows[1].retrans = 1;
+        fast.rows[1].retrans = 2;
         assert_eq!(severity(fast), None);
     }
 }

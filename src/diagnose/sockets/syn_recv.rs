@@ -4,10 +4,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accept_queue::subject;
 use super::common::{float, grouped, numbers, sockets};
-use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::counters::moved::{Movement, Watch};
+use crate::diagnose::finding::{Draft, Evidence, Severity, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::Reading;
 
 /// The rule's id.
 pub const ID: &str = "syn-recv-pileup";
@@ -30,26 +30,28 @@ pub struct SynRecvPileup {
     numbers: Numbers,
     /// Listeners whose queue was that full at the previous look, by cookie.
     full: FxHashSet<u64>,
+    watch: Watch,
 }
 
 impl SynRecvPileup {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        Ok(Self { numbers: thresholds.section(ID)?, full: FxHashSet::default() })
+        Ok(Self { numbers: thresholds.section(ID)?, full: FxHashSet::default(), watch: Watch::default() })
     }
 
-    /// Counters that say that a request queue overflows.
-    fn moving(context: &Context<'_>) -> Vec<Evidence> {
+    /// Counters that say that a request queue overflows, how bad that is by itself, or why they say nothing.
+    fn moving(&mut self, context: &Context<'_>) -> Result<(Option<Severity>, Vec<Evidence>), Verdict> {
         // With 2 every SYN gets a cookie, full or not.
         let always = context.snapshot.sample.facts.sysctls.number(SYNCOOKIES) == Some(2);
-        COUNTERS
-            .iter()
-            .filter(|(_, counter)| !(always && *counter == SENT))
-            .filter_map(|(name, counter)| {
-                let n = context.moved(counter)?;
-                Some(Evidence::new(name, Value::Count(n), Source::Counter((*counter).into())))
-            })
-            .collect()
+        let moved = self.watch.named(context, &COUNTERS.map(|(_, counter)| counter))?;
+        let counts = || {
+            COUNTERS
+                .iter()
+                .filter(|(_, counter)| !(always && *counter == SENT))
+                .filter_map(|(name, counter)| Some((*name, moved.get(counter)?)))
+        };
+        let evidence = counts().map(|(name, m)| m.evidence(name)).collect();
+        Ok((counts().map(|(_, m)| Movement::severity(m)).max(), evidence))
     }
 
     fn draft(&self, context: &Context<'_>, about: Subject, rows: &[u32], backlog: Option<u32>) -> Draft {
@@ -77,7 +79,10 @@ impl Rule for SynRecvPileup {
         for (l, at) in s.listeners.iter().zip(0u32..) {
             *backlogs.entry(l.shares_with.unwrap_or(at)).or_default() += l.backlog;
         }
-        let moving = Self::moving(context);
+        let (overflows, moving, blind) = match self.moving(context) {
+            Ok((severity, moving)) => (severity, moving, None),
+            Err(verdict) => (None, Vec::new(), Some(verdict)),
+        };
         let levels = Levels { warning: Some(self.numbers.warning_ratio), ..Levels::default() };
         let mut full = FxHashSet::default();
         let mut drafts = Vec::new();
@@ -89,11 +94,11 @@ impl Rule for SynRecvPileup {
         });
         for (at, rows) in &groups {
             let Some(l) = s.listeners.get(*at as usize) else { continue };
-            if self.full.contains(&l.cookie) || !moving.is_empty() {
+            if self.full.contains(&l.cookie) || overflows.is_some() {
                 drafts.push(self.draft(context, subject(l), rows, backlogs.get(at).copied()));
             }
         }
-        if !moving.is_empty() && drafts.is_empty() {
+        if let Some(severity) = overflows.filter(|_| drafts.is_empty()) {
             // Whose queue it was is not told; the requests that are there belong to the likely one.
             let waiting = &context.survey.syn_recv.rows;
             let likely = grouped(context.rows(waiting).filter_map(of));
@@ -101,7 +106,8 @@ impl Rule for SynRecvPileup {
                 [at] => (s.listeners.get(*at as usize).map(subject), backlogs.get(at).copied()),
                 _ => (None, None),
             };
-            drafts.push(self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog));
+            let draft = self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog);
+            drafts.push(Draft { severity, ..draft });
         }
         for d in &mut drafts {
             d.evidence.extend(moving.clone());
@@ -110,14 +116,8 @@ impl Rule for SynRecvPileup {
         if drafts.is_empty() && !groups.is_empty() {
             return Verdict::AskAgain("whether a queue of half-open connections stays half full");
         }
-        match &s.sample.facts.counters {
-            Reading::Unreadable(why) if drafts.is_empty() => Verdict::NotExamined(why.clone()),
-            Reading::Absent if drafts.is_empty() => {
-                Verdict::NotExamined("there is no /proc/net/netstat with the counters of syncookies".into())
-            }
-            _ if drafts.is_empty() && s.counters_reset => {
-                Verdict::NotExamined("counters went backwards".into())
-            }
+        match blind {
+            Some(verdict) if drafts.is_empty() => verdict,
             _ => Verdict::of(drafts),
         }
     }
@@ -164,7 +164,8 @@ mod tests {
         assert!(matches!(found[0].subject, Subject::Listener { cookie: 1, .. }));
         let mut b = bench(49, 1, 50);
         let mut r = rule();
-        assert_eq!([b.judge(&mut r), b.judge(&mut r)], [Verdict::Quiet, Verdict::Quiet]);
+        b.judge(&mut r);
+        assert_eq!(b.judge(&mut r), Verdict::Quiet);
     }
 
     #[test]
@@ -179,7 +180,8 @@ mod tests {
     fn requests_held_back_by_defer_accept_repeat_nothing_and_are_no_fault() {
         let mut b = bench(100, 0, 100);
         let mut r = rule();
-        assert_eq!([b.judge(&mut r), b.judge(&mut r)], [Verdict::Quiet, Verdict::Quiet]);
+        b.judge(&mut r);
+        assert_eq!(b.judge(&mut r), Verdict::Quiet);
     }
 
     #[test]
@@ -187,10 +189,13 @@ mod tests {
         for (_, counter) in COUNTERS {
             let mut b = bench(0, 0, 1);
             let mut r = rule();
+            assert!(matches!(b.judge(&mut r), Verdict::AskAgain(_)));
             assert_eq!(b.judge(&mut r), Verdict::Quiet, "what happened before is history");
             b.set_counter(counter, 6);
             let found = drafts(b.judge(&mut r));
-            assert_eq!(found[0].subject, Subject::Host, "{counter}");
+            assert_eq!((&found[0].subject, found[0].severity), (&Subject::Host, Severity::Info), "{counter}");
+            b.set_counter(counter, 7);
+            assert_eq!(drafts(b.judge(&mut r))[0].severity, Severity::Warning, "{counter}");
         }
     }
 
@@ -211,5 +216,7 @@ mod tests {
         b.judge(&mut r);
         b.set_counter(SENT, 1);
         assert!(matches!(b.judge(&mut r), Verdict::NotExamined(_)));
+        let mut bare = Bench::new();
+        assert!(matches!(bare.judge(&mut r), Verdict::NotExamined(_)));
     }
 }
