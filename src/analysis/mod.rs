@@ -17,7 +17,7 @@ mod snapshot;
 
 pub use derive::Analyzer;
 pub use limits::{Limits, limits};
-pub use ownership::{Ownership, owner_of};
+pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
 pub use snapshot::{

@@ -3,6 +3,43 @@
 use super::Snapshot;
 use crate::model::{Blindness, Holder, Owners, RowFlags, SocketRow, TcpState};
 
+/// What a socket is that no process is known to hold: [`Ownership`] without its reasons, to count by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "each is explained by the ownership of the same name")]
+pub enum NoHolder {
+    TimeWait,
+    Orphan,
+    Request,
+    NotAccepted,
+    Kernel,
+    Unheld,
+    Hidden,
+    Pending,
+}
+
+impl NoHolder {
+    /// What stands in a table where a process would.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TimeWait => "(TIME_WAIT)",
+            Self::Orphan => "(orphan)",
+            Self::Request => "(half open)",
+            Self::NotAccepted => "(not accepted)",
+            Self::Kernel => "(kernel)",
+            Self::Unheld => "(no process)",
+            Self::Hidden => "(hidden)",
+            Self::Pending => "(pending)",
+        }
+    }
+
+    /// Whether a process holds the socket and could not be found out.
+    #[must_use]
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Hidden | Self::Pending)
+    }
+}
+
 /// Who owns a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ownership<'a> {
@@ -44,10 +81,29 @@ impl Ownership<'_> {
         }
     }
 
+    /// What the socket is if no process is known to hold it.
+    #[must_use]
+    pub const fn no_holder(&self) -> Option<NoHolder> {
+        Some(match self {
+            Self::Held(_) => return None,
+            Self::TimeWait => NoHolder::TimeWait,
+            Self::Orphan => NoHolder::Orphan,
+            Self::Request => NoHolder::Request,
+            Self::NotAccepted => NoHolder::NotAccepted,
+            Self::Kernel => NoHolder::Kernel,
+            Self::Unheld => NoHolder::Unheld,
+            Self::Hidden(_) => NoHolder::Hidden,
+            Self::Pending => NoHolder::Pending,
+        })
+    }
+
     /// Whether a process owns the socket and could not be found out.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::Hidden(_) | Self::Pending)
+        match self.no_holder() {
+            Some(what) => what.is_unknown(),
+            None => false,
+        }
     }
 
     /// A sentence for people; with what would help where something is hidden.

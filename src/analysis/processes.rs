@@ -91,33 +91,33 @@ impl ProcessAgg {
     }
 }
 
-/// Counts the sockets of groups of processes. `group` says for the index of a process in which of the `count` groups it
-/// is, if in any; a socket counts once in each group that has a holder.
+/// Counts sockets by group. `groups` says of a socket in which groups it is, of which there are `count` so far or more
+/// come up on the way; a socket counts once in each.
 #[must_use]
 pub fn tally(
     rows: &[SocketRow],
     track: &[Track],
-    owners: &Owners,
     count: usize,
-    group: impl Fn(u32) -> Option<u32>,
+    mut groups: impl FnMut(&SocketRow, &mut Vec<u32>),
 ) -> Vec<Tally> {
     let mut tallies = vec![Tally::default(); count];
     let mut peers: FxHashSet<(u32, Ip)> = FxHashSet::default();
-    let mut groups = Vec::new();
+    let mut within = Vec::new();
     for (row, track) in rows.iter().zip(track) {
-        let holders = owners.holders(row.inode);
-        if holders.is_empty() {
+        within.clear();
+        groups(row, &mut within);
+        if within.is_empty() {
             continue;
         }
-        groups.clear();
-        for g in holders.iter().filter_map(|h| group(h.process)) {
-            if !groups.contains(&g) {
-                groups.push(g);
-            }
-        }
+        within.sort_unstable();
+        within.dedup();
         let keepalive = track.keepalive(row);
-        for &g in &groups {
-            let Some(tally) = tallies.get_mut(g as usize) else { continue };
+        for &g in &within {
+            let at = g as usize;
+            if at >= tallies.len() {
+                tallies.resize(at + 1, Tally::default());
+            }
+            let Some(tally) = tallies.get_mut(at) else { continue };
             tally.add(row, keepalive);
             if row.state.has_peer() && peers.insert((g, row.peer)) {
                 tally.peers += 1;
@@ -149,7 +149,9 @@ impl ProcessCounter {
         owners: &Owners,
         observed: Duration,
     ) -> Vec<ProcessAgg> {
-        let tallies = tally(rows, track, owners, owners.processes.len(), Some);
+        let tallies = tally(rows, track, owners.processes.len(), |row, groups| {
+            groups.extend(owners.holders(row.inode).iter().map(|h| h.process));
+        });
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let fds = || {
             let known = owners.processes.iter().filter_map(|p| Some((p, p.fds.known()?)));

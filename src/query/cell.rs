@@ -41,6 +41,8 @@ pub enum Cell<'a> {
     Rate(f64),
     /// A part of a whole, 1 for all of it.
     Ratio(f64),
+    /// The used part of a limit, 1 for all of it: a [`Cell::Ratio`] that is worth a bar where there is room.
+    Gauge(f64),
     /// A network interface by its number.
     Interface(u32),
     /// A process that holds a socket, and how many others do.
@@ -98,7 +100,7 @@ impl fmt::Display for Cell<'_> {
             Self::Rate(r) if r.abs() < 0.05 => f.write_str("0"),
             Self::Rate(r) if r.abs() < 10.0 => write!(f, "{r:+.1}"),
             Self::Rate(r) => write!(f, "{r:+.0}"),
-            Self::Ratio(r) => write!(f, "{:.0}%", r * 100.0),
+            Self::Ratio(r) | Self::Gauge(r) => write!(f, "{:.0}%", r * 100.0),
             Self::Interface(n) => write!(f, "if{n}"),
             Self::Process { name, pid, others } => {
                 write!(f, "{name}[{pid}]")?;
@@ -136,7 +138,7 @@ impl fmt::Display for Plain<'_> {
             Cell::Millis(ms) => write!(f, "{ms}"),
             Cell::Seconds(s) => write!(f, "{s:.1}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
-            Cell::Rate(r) | Cell::Ratio(r) => write!(f, "{r:.3}"),
+            Cell::Rate(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),
             Cell::Timer { kind, .. } => f.write_str(kind.name()),
             other => write!(f, "{other}"),

@@ -17,6 +17,7 @@ mod listeners;
 mod owned;
 mod peers;
 mod process_columns;
+mod process_groups;
 mod processes;
 mod selection;
 mod sockets;
@@ -31,9 +32,8 @@ pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
 pub use owned::{HeldBy, held_by};
 pub use peers::{Grouping, PeerColumn, PeerQuery, PeerRow, PeerView, peer_cell, peers};
 pub use process_columns::{ProcessColumn, process_cell};
-pub use processes::{
-    ProcessGrouping, ProcessKey, ProcessQuery, ProcessRow, ProcessView, container, processes, unit,
-};
+pub use process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
+pub use processes::{ProcessQuery, ProcessRow, ProcessView, processes};
 pub use selection::Selection;
 pub use sockets::{SocketKey, SocketQuery, sockets};
 

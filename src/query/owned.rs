@@ -48,13 +48,10 @@ impl<'a> Owned<'a> {
                 let others = holders.chunk_by(|a, b| a.process == b.process).count().saturating_sub(1);
                 Cell::Process { name: &p.comm, pid: p.pid, others: u32::try_from(others).unwrap_or(u32::MAX) }
             }),
+            // The state says it already.
             Ownership::TimeWait | Ownership::Request => Cell::Absent,
-            Ownership::Orphan => Cell::Word("(orphan)"),
-            Ownership::NotAccepted => Cell::Word("(not accepted)"),
-            Ownership::Kernel => Cell::Word("(kernel)"),
-            Ownership::Unheld => Cell::Word("(no process)"),
-            Ownership::Hidden(_) => Cell::Word("(hidden)"),
             Ownership::Pending => Cell::Unknown,
+            other => other.no_holder().map_or(Cell::Absent, |what| Cell::Word(what.label())),
         }
     }
 
@@ -63,13 +60,10 @@ impl<'a> Owned<'a> {
         self.owners?.users.get(&uid)
     }
 
-    /// The cgroup in which the socket was made, else that of the first process that holds it. On a host whose controllers
-    /// are all of v1, every socket is said to be of the root of v2, which tells nothing.
+    /// The cgroup in which the socket was made, else that of the first process that holds it.
     fn cgroup(&self) -> Option<&'a Cgroup> {
-        let id = self.snapshot.sample.table.origin(self.row).cgroup_id;
-        let made_in = id.and_then(|id| self.owners?.cgroups.get(&id)).filter(|c| c.path.raw() != "/");
-        let of_holder = || self.process()?.cgroup.known();
-        made_in.or_else(of_holder).map(AsRef::as_ref)
+        let of_holder = || self.process()?.cgroup.known().map(AsRef::as_ref);
+        self.owners.and_then(|o| made_in(self.row, self.snapshot, o)).or_else(of_holder)
     }
 
     fn cgroup_text(&self, column: ColumnId) -> Option<&'a ForeignText> {
@@ -80,6 +74,13 @@ impl<'a> Owned<'a> {
             _ => Some(&cgroup.path),
         }
     }
+}
+
+/// The cgroup in which a socket was made. On a host whose controllers are all of v1, every socket is said to be of the
+/// root of v2, which tells nothing.
+pub(super) fn made_in<'a>(row: &SocketRow, snapshot: &Snapshot, owners: &'a Owners) -> Option<&'a Cgroup> {
+    let id = snapshot.sample.table.origin(row).cgroup_id?;
+    owners.cgroups.get(&id).map(AsRef::as_ref).filter(|c| c.path.raw() != "/")
 }
 
 /// A process that holds a socket, with the descriptor.

@@ -3,6 +3,7 @@
 use super::cell::Cell;
 use super::column::{Column, Spec};
 use super::peers::state_spec;
+use super::process_groups::ProcessKey;
 use super::processes::ProcessRow;
 use crate::model::TcpState;
 
@@ -51,6 +52,8 @@ impl Column for ProcessColumn {
             C::State(TcpState::FinWait2),
             C::State(TcpState::LastAck),
             C::State(TcpState::Closing),
+            C::State(TcpState::TimeWait),
+            C::State(TcpState::SynRecv),
             C::State(TcpState::BoundInactive),
             C::Peers,
             C::NoKeepalive,
@@ -68,16 +71,16 @@ impl Column for ProcessColumn {
 
     fn spec(self) -> Spec {
         match self {
-            C::Name => Spec::text("name", "PROCESS", 12, 18)
+            C::Name => Spec::text("name", "NAME", 14, 28)
                 .aliases(&["process", "comm", "command"])
                 .help("Name of the process, or of the group"),
             C::Pid => Spec::number("pid", "PID", 6, 7).ascending().help("Process id"),
-            C::User => Spec::text("user", "USER", 6, 10).aliases(&["uid"]).drop(9).help("Effective user"),
-            C::Unit => Spec::text("unit", "UNIT", 10, 22).drop(12).help("systemd unit"),
-            C::Container => Spec::text("container", "CONTAINER", 10, 22).drop(11).help("Container"),
+            C::User => Spec::text("user", "USER", 6, 10).aliases(&["uid"]).drop(7).help("Effective user"),
+            C::Unit => Spec::text("unit", "UNIT", 10, 22).drop(9).help("systemd unit"),
+            C::Container => Spec::text("container", "CONTAINER", 10, 22).drop(8).help("Container"),
             C::Members => Spec::number("members", "PROCS", 5, 5)
                 .aliases(&["processes"])
-                .drop(13)
+                .drop(6)
                 .help("How many processes are in the group"),
             C::Total => Spec::number("total", "SOCKETS", 6, 7)
                 .aliases(&["count", "sockets"])
@@ -85,34 +88,36 @@ impl Column for ProcessColumn {
             C::State(TcpState::Listen) => {
                 Spec::number("listen", "LISTEN", 6, 6).aliases(&["listeners"]).drop(3).help("Listening sockets")
             }
-            C::State(state) => state_spec(state),
+            C::State(state @ (TcpState::Established | TcpState::CloseWait)) => state_spec(state),
+            // What a process has seldom or for a moment.
+            C::State(state) => state_spec(state).drop(13),
             C::Peers => Spec::number("peers", "PEERS", 5, 6).drop(4).help("Different peer addresses"),
             C::NoKeepalive => Spec::number("no_keepalive", "NO-KEEPALIVE", 7, 12)
                 .aliases(&["no_ka"])
                 .drop(2)
                 .help("Connections known to be without keepalive"),
             C::RecvQ => {
-                Spec::number("recv_q", "RECV-Q", 6, 7).aliases(&["recvq"]).drop(7).help("Bytes that it has not read")
+                Spec::number("recv_q", "RECV-Q", 6, 7).aliases(&["recvq"]).drop(10).help("Bytes that it has not read")
             }
             C::SendQ => Spec::number("send_q", "SEND-Q", 6, 7)
                 .aliases(&["sendq"])
-                .drop(8)
+                .drop(11)
                 .help("Bytes that its peers have not acknowledged"),
-            C::Fds => Spec::number("fds", "FDS", 5, 7).drop(1).help("Open descriptors of any kind"),
-            C::FdLimit => Spec::number("fd_limit", "FD-LIMIT", 6, 8).drop(10).help("Soft RLIMIT_NOFILE"),
-            C::FdRatio => Spec::number("fd_ratio", "FD%", 4, 5)
+            C::Fds => Spec::number("fds", "FDS", 5, 7).drop(5).help("Open descriptors of any kind"),
+            C::FdLimit => Spec::number("fd_limit", "FD-LIMIT", 6, 8).drop(7).help("Soft RLIMIT_NOFILE"),
+            C::FdRatio => Spec::number("fd_ratio", "FD%", 4, 16)
                 .aliases(&["fd_full"])
                 .help("Part of the descriptor limit that is used; in a group, that of the fullest process"),
             C::FdGrowth => Spec::number("fd_growth_per_min", "FD+/MIN", 6, 7)
                 .aliases(&["fd_growth"])
-                .drop(6)
+                .drop(7)
                 .help("Growth of the number of descriptors per minute"),
             C::FdsExhausted => Spec::number("fds_exhausted_s", "FDS-OUT", 6, 7)
                 .aliases(&["fds_exhausted"])
                 .ascending()
-                .drop(5)
+                .drop(1)
                 .help("When the descriptors run out at their present growth"),
-            C::Unlisted => Spec::number("unlisted", "NO-TABLE", 6, 8).aliases(&["in_no_table"]).drop(5).help(
+            C::Unlisted => Spec::number("unlisted", "NO-TABLE", 6, 8).aliases(&["in_no_table"]).drop(6).help(
                 "TCP sockets that it holds and that are in no table: never bound, or dead and not closed (a hidden leak)",
             ),
             C::UnlistedGrowth => Spec::number("unlisted_growth_per_min", "NO-TABLE+/MIN", 6, 13)
@@ -127,19 +132,25 @@ impl Column for ProcessColumn {
 #[must_use]
 pub fn process_cell(column: ProcessColumn, row: &ProcessRow) -> Cell<'_> {
     let count = |n: u32| Cell::Count(n.into());
+    // What there is no process for does not apply; what a process did not tell is unknown.
+    let untold = if row.is_no_process() { Cell::Absent } else { Cell::Unknown };
     match column {
-        C::Name => match &row.name {
-            Some(name) => Cell::Foreign(name),
-            None => Cell::Word("(none)"),
+        C::Name => match (&row.name, &row.key) {
+            (Some(name), _) => Cell::Foreign(name),
+            (None, ProcessKey::Nobody(unowned)) => Cell::Word(unowned.what.label()),
+            (None, ProcessKey::Unit(_)) => Cell::Word("(no unit)"),
+            (None, _) => Cell::Word("(no container)"),
         },
-        C::Pid => row.pid.map_or(Cell::Absent, count),
+        // A number that names something is not grouped like one that counts.
+        C::Pid => row.pid.map_or(Cell::Absent, |pid| Cell::Text(pid.to_string().into())),
         C::User => match &row.user {
             Some((_, Some(name))) => Cell::Foreign(name),
-            Some((uid, None)) => count(*uid),
+            Some((uid, None)) => Cell::Text(uid.to_string().into()),
             None => Cell::Absent,
         },
         C::Unit => row.unit.as_ref().map_or(Cell::Absent, Cell::Foreign),
         C::Container => row.container.as_ref().map_or(Cell::Absent, Cell::Foreign),
+        C::Members if row.unowned().is_some() => untold,
         C::Members => count(row.members),
         C::Total => count(row.tally.counts.total()),
         C::State(state) => count(row.tally.counts[state]),
@@ -147,13 +158,13 @@ pub fn process_cell(column: ProcessColumn, row: &ProcessRow) -> Cell<'_> {
         C::NoKeepalive => count(row.tally.no_keepalive),
         C::RecvQ => Cell::Bytes(row.tally.recv_q),
         C::SendQ => Cell::Bytes(row.tally.send_q),
-        C::Fds => row.fds.map_or(Cell::Unknown, Cell::Count),
-        C::FdLimit => row.fd_limit.map_or(Cell::Unknown, Cell::Count),
-        C::FdRatio => row.fd_ratio.map_or(Cell::Unknown, Cell::Ratio),
-        C::FdGrowth => row.fd_growth_per_min.map_or(Cell::Unknown, |g| Cell::Rate(g.into())),
+        C::Fds => row.fds.map_or(untold, Cell::Count),
+        C::FdLimit => row.fd_limit.map_or(untold, Cell::Count),
+        C::FdRatio => row.fd_ratio.map_or(untold, Cell::Gauge),
+        C::FdGrowth => row.fd_growth_per_min.map_or(untold, |g| Cell::Rate(g.into())),
         C::FdsExhausted => row.fds_exhausted_in_s.map_or(Cell::Absent, Cell::Seconds),
-        C::Unlisted => row.unlisted.map_or(Cell::Unknown, count),
-        C::UnlistedGrowth => row.unlisted_growth_per_min.map_or(Cell::Unknown, |g| Cell::Rate(g.into())),
+        C::Unlisted => row.unlisted.map_or(untold, count),
+        C::UnlistedGrowth => row.unlisted_growth_per_min.map_or(untold, |g| Cell::Rate(g.into())),
     }
 }
 

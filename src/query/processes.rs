@@ -1,4 +1,5 @@
 //! The processes table: who holds the sockets, by process, command, user, systemd unit or container, over all namespaces.
+//! Sockets that no process is known to hold have rows of their own, named for what they are.
 
 use std::collections::HashMap;
 
@@ -7,95 +8,12 @@ use rustc_hash::FxHashMap;
 use super::column::Sort;
 use super::key::Key;
 use super::process_columns::ProcessColumn;
+use super::process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
 use super::top::Top;
-use crate::analysis::{Tally, World, tally};
+use crate::analysis::{Ownership, Snapshot, Tally, World, owner_of, tally};
 use crate::model::{ForeignText, Owners, Process};
 
 use ProcessColumn as C;
-
-/// By what processes are put together.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum ProcessGrouping {
-    /// Each for itself.
-    #[default]
-    Process,
-    /// By name.
-    Command,
-    /// By effective user.
-    User,
-    /// By systemd unit.
-    Unit,
-    /// By container.
-    Container,
-}
-
-impl ProcessGrouping {
-    /// Every grouping, in the order in which a key goes through them.
-    pub const ALL: [Self; 5] = [Self::Process, Self::Command, Self::User, Self::Unit, Self::Container];
-
-    /// The word on the screen.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Command => "command",
-            Self::User => "user",
-            Self::Unit => "unit",
-            Self::Container => "container",
-        }
-    }
-
-    fn key(self, p: &Process) -> ProcessKey {
-        match self {
-            Self::Process => ProcessKey::Pid(p.pid),
-            Self::Command => ProcessKey::Command(p.comm.clone()),
-            Self::User => ProcessKey::User(p.uid),
-            Self::Unit => ProcessKey::Unit(unit(p).cloned()),
-            Self::Container => ProcessKey::Container(container(p).cloned()),
-        }
-    }
-}
-
-/// The identity of a row of the table over time, and of the processes that it stands for.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum ProcessKey {
-    /// One process.
-    Pid(u32),
-    /// All that call themselves so.
-    Command(ForeignText),
-    /// All of a user.
-    User(u32),
-    /// All of a systemd unit, or of none that is known.
-    Unit(Option<ForeignText>),
-    /// All of a container, or of none that is known.
-    Container(Option<ForeignText>),
-}
-
-impl ProcessKey {
-    /// Whether the key stands for this process.
-    #[must_use]
-    pub fn covers(&self, p: &Process) -> bool {
-        match self {
-            Self::Pid(pid) => p.pid == *pid,
-            Self::Command(comm) => p.comm == *comm,
-            Self::User(uid) => p.uid == *uid,
-            Self::Unit(name) => unit(p) == name.as_ref(),
-            Self::Container(name) => container(p) == name.as_ref(),
-        }
-    }
-}
-
-/// The systemd unit of a process, if its cgroup tells.
-#[must_use]
-pub fn unit(p: &Process) -> Option<&ForeignText> {
-    p.cgroup.known()?.unit.as_ref()
-}
-
-/// The name of the container of a process, if its cgroup tells.
-#[must_use]
-pub fn container(p: &Process) -> Option<&ForeignText> {
-    p.cgroup.known()?.container.as_ref().map(|c| &c.name)
-}
 
 /// What to show of the processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +26,7 @@ pub struct ProcessQuery {
     pub want: usize,
 }
 
-/// A process, or a group of processes, over all namespaces.
+/// A process, a group of processes, or sockets that no process is known to hold, over all namespaces.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ProcessRow {
     /// Its identity, for [`Selection::Processes`](super::Selection::Processes).
@@ -143,6 +61,10 @@ pub struct ProcessRow {
     pub unlisted_growth_per_min: Option<f32>,
 }
 
+fn user_name(uid: u32, users: &FxHashMap<u32, ForeignText>) -> ForeignText {
+    users.get(&uid).cloned().unwrap_or_else(|| ForeignText::from(uid.to_string().as_str()))
+}
+
 impl ProcessRow {
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     fn of_process(p: &Process, group: ProcessGrouping, users: &FxHashMap<u32, ForeignText>) -> Self {
@@ -152,10 +74,9 @@ impl ProcessRow {
         Self {
             name: match &key {
                 ProcessKey::Pid(_) | ProcessKey::Command(_) => Some(p.comm.clone()),
-                ProcessKey::User(uid) => {
-                    Some(user.clone().unwrap_or_else(|| ForeignText::from(uid.to_string().as_str())))
-                }
+                ProcessKey::User(uid) => Some(user_name(*uid, users)),
                 ProcessKey::Unit(name) | ProcessKey::Container(name) => name.clone(),
+                ProcessKey::Nobody(_) => None,
             },
             key,
             pid: Some(p.pid),
@@ -172,6 +93,49 @@ impl ProcessRow {
             unlisted: p.unlisted.known().copied(),
             unlisted_growth_per_min: None,
         }
+    }
+
+    /// A row for sockets whose process is not known, or that have none.
+    fn of_nobody(key: &ProcessKey, users: &FxHashMap<u32, ForeignText>) -> Self {
+        let named = |uid: u32| (uid, users.get(&uid).cloned());
+        let (name, user) = match key {
+            ProcessKey::User(uid) => (Some(user_name(*uid, users)), Some(named(*uid))),
+            ProcessKey::Unit(name) | ProcessKey::Container(name) => (name.clone(), None),
+            ProcessKey::Nobody(unowned) => (None, unowned.uid.map(named)),
+            ProcessKey::Pid(_) | ProcessKey::Command(_) => (None, None),
+        };
+        Self {
+            key: key.clone(),
+            name,
+            pid: None,
+            user,
+            unit: None,
+            container: None,
+            members: 0,
+            tally: Tally::default(),
+            fds: None,
+            fd_limit: None,
+            fd_ratio: None,
+            fd_growth_per_min: None,
+            fds_exhausted_in_s: None,
+            unlisted: None,
+            unlisted_growth_per_min: None,
+        }
+    }
+
+    /// What its sockets are, if no process holds them, or none that is known.
+    #[must_use]
+    pub const fn unowned(&self) -> Option<Unowned> {
+        match self.key {
+            ProcessKey::Nobody(unowned) => Some(unowned),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no process behind it.
+    #[must_use]
+    pub const fn is_no_process(&self) -> bool {
+        matches!(self.unowned(), Some(u) if !u.what.is_unknown())
     }
 
     /// Takes another process into the group; its sockets are counted apart.
@@ -210,7 +174,10 @@ impl ProcessRow {
         let text = |t: &Option<ForeignText>| Key::optional(t.as_ref().map(|t| Key::text(t.raw())));
         let float = |n: Option<f64>| Key::optional(n.map(Key::float));
         match column {
-            C::Name => text(&self.name),
+            C::Name => match self.unowned() {
+                Some(unowned) => Key::text(unowned.what.label()),
+                None => text(&self.name),
+            },
             C::Pid => Key::optional(self.pid.map(number)),
             C::User => Key::optional(self.user.as_ref().map(|(uid, name)| {
                 name.as_ref().map_or_else(|| Key::text(&uid.to_string()), |n| Key::text(n.raw()))
@@ -262,7 +229,8 @@ pub fn processes(world: &World, query: &ProcessQuery) -> ProcessView {
     let mut top = Top::new(query.want);
     for (at, row) in rows.iter().enumerate() {
         let key = row.sort_key(query.sort.column).directed(query.sort.descending);
-        top.push((key, &row.key), || at);
+        // What is no process comes last, whatever the order.
+        top.push((row.is_no_process(), key, &row.key), || at);
     }
     let order: Vec<usize> = top.finish().map(|(_, at)| at).collect();
     let mut rows: Vec<Option<ProcessRow>> = rows.into_iter().map(Some).collect();
@@ -298,45 +266,59 @@ fn rows(world: &World, owners: &Owners, group: ProcessGrouping) -> Vec<ProcessRo
             None => rows.push(row),
         }
     }
-    count(world, owners, group, &groups, &mut rows);
+    for snapshot in &world.snapshots {
+        count(snapshot, owners, group, &groups, &mut rows, &mut places);
+    }
     rows
 }
 
-/// Fills in what the rows hold, over all namespaces.
+/// Adds what the rows hold of one namespace. Sockets that no process is known to hold get rows of their own.
 fn count(
-    world: &World,
+    snapshot: &Snapshot,
     owners: &Owners,
     group: ProcessGrouping,
     groups: &[Option<u32>],
-    rows: &mut [ProcessRow],
+    rows: &mut Vec<ProcessRow>,
+    places: &mut HashMap<ProcessKey, u32>,
 ) {
-    for snapshot in &world.snapshots {
-        if group == ProcessGrouping::Process {
-            for agg in &snapshot.processes {
-                let at = groups.get(agg.process as usize).copied().flatten();
-                if let Some(row) = at.and_then(|at| rows.get_mut(at as usize)) {
-                    row.tally += agg.tally;
-                }
+    let of = |process: u32| groups.get(process as usize).copied().flatten();
+    let each_for_itself = group == ProcessGrouping::Process;
+    if each_for_itself {
+        for agg in &snapshot.processes {
+            if let Some(row) = of(agg.process).and_then(|at| rows.get_mut(at as usize)) {
+                row.tally += agg.tally;
             }
-            continue;
         }
-        // A socket that several processes of a group hold counts once, so the sums of the processes would be wrong.
-        let of = |p: u32| groups.get(p as usize).copied().flatten();
-        let sums = tally(&snapshot.sample.table.rows, &snapshot.track, owners, rows.len(), of);
-        for (row, sum) in rows.iter_mut().zip(sums) {
-            row.tally += sum;
-        }
+    }
+    // A socket that several processes of a group hold counts once, so the sums of the processes would be wrong.
+    let sums =
+        tally(&snapshot.sample.table.rows, &snapshot.track, rows.len(), |socket, within| {
+            match owner_of(socket, snapshot, Some(owners)) {
+                Ownership::Held(_) if each_for_itself => {}
+                Ownership::Held(holders) => within.extend(holders.iter().filter_map(|h| of(h.process))),
+                other => within.extend(other.no_holder().map(|what| {
+                    let key = group.key_of_unheld(what, socket, snapshot, owners);
+                    *places.entry(key).or_insert_with_key(|key| {
+                        rows.push(ProcessRow::of_nobody(key, &owners.users));
+                        u32::try_from(rows.len() - 1).unwrap_or(u32::MAX)
+                    })
+                })),
+            }
+        });
+    for (row, sum) in rows.iter_mut().zip(sums) {
+        row.tally += sum;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::NoHolder;
     use crate::model::TcpState;
     use crate::query::{Selection, SocketQuery, process_cell, sockets};
     use crate::testkit::{self, socket};
 
-    /// A listener that two processes of nginx hold, a connection of each, and one of java.
+    /// A listener that two processes of nginx hold, a connection of each, one of java, and one in flight between processes.
     fn world() -> World {
         let e = TcpState::Established;
         let mut rows = vec![
@@ -350,11 +332,12 @@ mod tests {
             row.inode = inode;
             row.recv_q = 10;
         }
-        let owners = testkit::owners(&[
+        let mut owners = testkit::owners(&[
             (10, "nginx", &[(1, 6), (2, 7)]),
             (11, "nginx", &[(1, 6), (3, 7)]),
             (20, "java", &[(4, 3)]),
         ]);
+        owners.unheld.insert(5);
         testkit::world_owned(rows, owners)
     }
 
@@ -370,10 +353,14 @@ mod tests {
 
     #[test]
     fn a_shared_socket_counts_at_each_process_and_once_in_a_group() {
-        let each = [("nginx", "2"), ("nginx", "2"), ("java", "1")];
+        let flying = ("(no process)", "1");
+        let each = [("nginx", "2"), ("nginx", "2"), ("java", "1"), flying];
         assert_eq!(shown(ProcessGrouping::Process, C::Total), pairs(&each));
-        assert_eq!(shown(ProcessGrouping::Command, C::Total), pairs(&[("nginx", "3"), ("java", "1")]));
-        assert_eq!(shown(ProcessGrouping::User, C::Total), pairs(&[("1000", "4")]));
+        assert_eq!(
+            shown(ProcessGrouping::Command, C::Total),
+            pairs(&[("nginx", "3"), ("java", "1"), flying])
+        );
+        assert_eq!(shown(ProcessGrouping::User, C::Total), pairs(&[("1000", "4"), flying]));
         assert_eq!(shown(ProcessGrouping::Command, C::State(TcpState::Listen))[0].1, "1");
     }
 
@@ -382,7 +369,10 @@ mod tests {
         assert_eq!(shown(ProcessGrouping::Command, C::RecvQ)[0].1, "20");
         assert_eq!(shown(ProcessGrouping::Command, C::Peers)[0].1, "1");
         assert_eq!(shown(ProcessGrouping::Command, C::Members)[0].1, "2");
-        assert_eq!(shown(ProcessGrouping::Command, C::Pid), pairs(&[("nginx", "-"), ("java", "20")]));
+        assert_eq!(
+            shown(ProcessGrouping::Command, C::Pid),
+            pairs(&[("nginx", "-"), ("java", "20"), ("(no process)", "-")])
+        );
     }
 
     #[test]
@@ -391,6 +381,24 @@ mod tests {
         assert_eq!(shown(ProcessGrouping::Command, C::FdRatio)[0].1, "6%");
         assert_eq!(shown(ProcessGrouping::Command, C::FdLimit)[0].1, "1024");
         assert_eq!(shown(ProcessGrouping::Command, C::FdGrowth)[0].1, "?", "one look says nothing of growth");
+    }
+
+    #[test]
+    fn what_a_process_holds_that_cannot_be_looked_into_is_its_users() {
+        let rows = vec![socket(TcpState::Established, "10.0.0.1:80", "10.9.9.1:5000")];
+        let mut owners = testkit::owners(&[(10, "nginx", &[])]);
+        owners.unheld.insert(rows[0].inode);
+        owners.hidden = 1;
+        let world = testkit::world_owned(rows, owners);
+        let names = |group| {
+            let view = processes(&world, &ProcessQuery { group, sort: Sort::by(C::Total), want: 10 });
+            let cell = |c| process_cell(c, &view.rows[0]).to_string();
+            (view.rows.len(), cell(C::Name), cell(C::Total), cell(C::Fds), cell(C::User))
+        };
+        let hidden = |name: &str| (1, name.to_owned(), "1".into(), "?".into(), "0".into());
+        assert_eq!(names(ProcessGrouping::Process), hidden("(hidden)"));
+        assert_eq!(names(ProcessGrouping::User), hidden("0"));
+        assert_eq!(names(ProcessGrouping::Container), hidden("(hidden)"));
     }
 
     #[test]
@@ -406,6 +414,8 @@ mod tests {
         assert_eq!(take(ProcessKey::User(1000)), [0, 1, 2, 3]);
         assert_eq!(take(ProcessKey::Unit(None)), [0, 1, 2, 3]);
         assert!(take(ProcessKey::Pid(99)).is_empty());
+        let flying = |group| ProcessKey::Nobody(Unowned { group, what: NoHolder::Unheld, uid: None });
+        assert_eq!(take(flying(ProcessGrouping::Unit)), [4]);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Which sockets a view shows.
 
-use std::sync::Arc;
-
-use super::processes::ProcessKey;
+use super::process_groups::{Members, ProcessKey};
 use crate::analysis::Snapshot;
-use crate::model::{Endpoint, Holder, Ip, Owners, RowFlags, SocketRow, TcpState};
+use crate::model::{Endpoint, Ip, RowFlags, SocketRow, TcpState};
 
 /// Which sockets are wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,7 +31,7 @@ pub enum Selection {
         /// Peer address and port.
         peer: Endpoint,
     },
-    /// The sockets that some processes hold.
+    /// The sockets that some processes hold, or that nobody does.
     Processes(ProcessKey),
     /// The sockets in some states, as a mask of [`TcpState::bit`].
     States(u32),
@@ -47,7 +45,7 @@ impl Selection {
     }
 
     /// Prepares the selection for the rows of one snapshot.
-    pub(super) fn compile(&self, snapshot: &Snapshot) -> Compiled {
+    pub(super) fn compile<'a>(&'a self, snapshot: &'a Snapshot) -> Compiled<'a> {
         match *self {
             Self::All => Compiled::All,
             Self::Peer { addr, v4_len, v6_len } => {
@@ -55,23 +53,23 @@ impl Selection {
             }
             Self::Listener { local } => Compiled::Listener(Listener::new(local, snapshot)),
             Self::Destination { local, peer } => Compiled::Destination { local, peer },
-            Self::Processes(ref key) => Compiled::Processes(Processes::new(key, snapshot)),
+            Self::Processes(ref key) => Compiled::Processes(Members::new(key, snapshot)),
             Self::States(mask) => Compiled::States(mask),
         }
     }
 }
 
 /// A selection that is ready to be asked about rows.
-pub(super) enum Compiled {
+pub(super) enum Compiled<'a> {
     All,
     Peer { network: Ip, v4: bool, v4_len: u8, v6_len: u8 },
     Listener(Listener),
     Destination { local: Ip, peer: Endpoint },
-    Processes(Processes),
+    Processes(Members<'a>),
     States(u32),
 }
 
-impl Compiled {
+impl Compiled<'_> {
     #[inline]
     pub(super) fn matches(&self, row: &SocketRow) -> bool {
         match self {
@@ -88,25 +86,6 @@ impl Compiled {
             Self::Processes(processes) => processes.matches(row),
             Self::States(mask) => row.state.bit() & mask != 0,
         }
-    }
-}
-
-/// The processes of a key among those that hold sockets.
-pub(super) struct Processes {
-    owners: Option<Arc<Owners>>,
-    wanted: Vec<bool>,
-}
-
-impl Processes {
-    fn new(key: &ProcessKey, snapshot: &Snapshot) -> Self {
-        let owners = snapshot.owners.clone();
-        let wanted = owners.iter().flat_map(|o| &o.processes).map(|p| key.covers(p)).collect();
-        Self { owners, wanted }
-    }
-
-    fn matches(&self, row: &SocketRow) -> bool {
-        let wanted = |h: &Holder| self.wanted.get(h.process as usize).copied().unwrap_or_default();
-        self.owners.as_ref().is_some_and(|o| o.holders(row.inode).iter().any(wanted))
     }
 }
 

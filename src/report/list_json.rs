@@ -213,7 +213,9 @@ impl Socket<'_> {
             Cell::Endpoint(endpoint) => map.serialize_entry(key, &Address::from(endpoint)),
             Cell::Count(n) | Cell::Hex(n) | Cell::Bytes(n) => map.serialize_entry(key, &n),
             Cell::Millis(n) | Cell::Interface(n) => map.serialize_entry(key, &n),
-            Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) => map.serialize_entry(key, &n),
+            Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) | Cell::Gauge(n) => {
+                map.serialize_entry(key, &n)
+            }
             Cell::Age(age) => map.serialize_entry(key, &age.seen.as_secs()),
             Cell::Timer { .. } => map.serialize_entry(key, &Timer::of(self.row)),
         }

@@ -105,8 +105,11 @@ impl App {
         }
         match self.trail.last() {
             Some(Page::Detail(_)) => Place::Detail,
-            _ if matches!(self.table().map(|t| &t.query), Some(Query::Peers(_))) => Place::Peers,
-            _ => Place::Table,
+            _ => match self.table().map(|t| &t.query) {
+                Some(Query::Peers(_)) => Place::Peers,
+                Some(Query::Processes(_)) => Place::Processes,
+                _ => Place::Table,
+            },
         }
     }
 

@@ -3,7 +3,9 @@
 use ratatui::layout::Rect;
 
 use crate::model::TcpState;
-use crate::query::{Column, ColumnId, DestinationColumn, ListenerColumn, PeerColumn, Sort};
+use crate::query::{
+    Column, ColumnId, DestinationColumn, ListenerColumn, PeerColumn, ProcessColumn, ProcessGrouping, Sort,
+};
 
 use super::paint;
 
@@ -54,6 +56,21 @@ pub fn destinations(several: bool) -> Vec<DestinationColumn> {
     with_netns(DESTINATIONS, several, DestinationColumn::Netns)
 }
 
+/// The columns of the processes table, without those that the grouping makes needless.
+#[must_use]
+pub fn processes(group: ProcessGrouping) -> Vec<ProcessColumn> {
+    let needless = match group {
+        ProcessGrouping::Process => ProcessColumn::Members,
+        ProcessGrouping::Command => ProcessColumn::Pid,
+        ProcessGrouping::User => ProcessColumn::User,
+        ProcessGrouping::Unit => ProcessColumn::Unit,
+        ProcessGrouping::Container => ProcessColumn::Container,
+    };
+    let single = group == ProcessGrouping::Process;
+    let wanted = |c: &ProcessColumn| *c != needless && (single || *c != ProcessColumn::Pid);
+    PROCESSES.iter().copied().filter(wanted).collect()
+}
+
 fn with_netns<C: Column>(columns: &[C], several: bool, netns: C) -> Vec<C> {
     columns.iter().copied().chain(several.then_some(netns)).collect()
 }
@@ -93,6 +110,38 @@ const LISTENERS: &[ListenerColumn] = &[
     ListenerColumn::TimeWait,
     ListenerColumn::Unaccepted,
     ListenerColumn::NoKeepalive,
+];
+
+const PROCESSES: &[ProcessColumn] = &[
+    ProcessColumn::Name,
+    ProcessColumn::Pid,
+    ProcessColumn::Members,
+    ProcessColumn::Total,
+    ProcessColumn::State(TcpState::Established),
+    ProcessColumn::State(TcpState::CloseWait),
+    ProcessColumn::State(TcpState::Listen),
+    ProcessColumn::Peers,
+    ProcessColumn::NoKeepalive,
+    ProcessColumn::Fds,
+    ProcessColumn::FdLimit,
+    ProcessColumn::FdRatio,
+    ProcessColumn::FdsExhausted,
+    ProcessColumn::FdGrowth,
+    ProcessColumn::Unlisted,
+    ProcessColumn::UnlistedGrowth,
+    ProcessColumn::User,
+    ProcessColumn::Unit,
+    ProcessColumn::Container,
+    ProcessColumn::RecvQ,
+    ProcessColumn::SendQ,
+    ProcessColumn::State(TcpState::SynSent),
+    ProcessColumn::State(TcpState::FinWait1),
+    ProcessColumn::State(TcpState::FinWait2),
+    ProcessColumn::State(TcpState::LastAck),
+    ProcessColumn::State(TcpState::Closing),
+    ProcessColumn::State(TcpState::TimeWait),
+    ProcessColumn::State(TcpState::SynRecv),
+    ProcessColumn::State(TcpState::BoundInactive),
 ];
 
 const DESTINATIONS: &[DestinationColumn] = &[

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::query::{Bytes, Cell, Grouped, Span};
 
+use super::paint::Canvas;
 use super::theme::{Glyphs, Role};
 
 /// A change, with its sign: `+12`, `−4`; nothing for no change.
@@ -88,8 +89,8 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
         }
         Cell::Count(n) if counts => (Grouped(*n).to_string(), Role::Text),
         Cell::Bytes(n) => (Bytes(*n).to_string(), Role::Text),
-        Cell::Ratio(r) if *r <= 0.0 => (glyphs.none.to_owned(), Role::Dim),
-        Cell::Ratio(r) => {
+        Cell::Ratio(r) | Cell::Gauge(r) if *r <= 0.0 => (glyphs.none.to_owned(), Role::Dim),
+        Cell::Ratio(r) | Cell::Gauge(r) => {
             let level = Level::of(*r);
             let mark = level.mark(glyphs);
             let text = format!("{}%", percent(*r).trim_end_matches(" %"));
@@ -103,6 +104,13 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
         }
         other => (other.to_string(), Role::Text),
     }
+}
+
+/// Draws the used part of a limit as a bar, in the style of how near it is.
+pub fn gauge(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, ratio: f64) {
+    let level = Level::of(ratio);
+    let role = if level == Level::Calm { Role::Bar } else { level.role() };
+    canvas.gauge(x, y, width, ratio, role);
 }
 
 /// How near a limit is. The steps are those of the rule about ephemeral ports.

@@ -3,6 +3,7 @@
 //! It takes the newest [`Question`] and posts an [`Answer`]. Row numbers mean something in one world only, so an
 //! answer carries the world that it was made from.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,8 +12,8 @@ use crate::analysis::{Snapshot, World};
 use crate::engine::mailbox::Mailbox;
 use crate::model::{Endpoint, Ip};
 use crate::query::{
-    self, DestinationQuery, DestinationView, ListenerQuery, ListenerView, PeerQuery, PeerView, RowId,
-    SocketKey, SocketQuery, SocketView,
+    self, DestinationQuery, DestinationView, ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey,
+    ProcessQuery, ProcessView, RowId, SocketKey, SocketQuery, SocketView,
 };
 
 /// The identity of a row of any table over time.
@@ -31,6 +32,16 @@ pub enum RowKey {
         /// Peer address and port.
         peer: Endpoint,
     },
+    /// A row of the processes table, by a hash of its key.
+    Process(u64),
+}
+
+impl RowKey {
+    /// The identity of a row of the processes table.
+    #[must_use]
+    pub fn process(key: &ProcessKey) -> Self {
+        Self::Process(BuildHasherDefault::<DefaultHasher>::default().hash_one(key))
+    }
 }
 
 /// What a page wants to show.
@@ -44,6 +55,8 @@ pub enum Query {
     Listeners(ListenerQuery),
     /// Destinations of the ephemeral ports.
     Destinations(DestinationQuery),
+    /// Processes.
+    Processes(ProcessQuery),
     /// One socket, wherever it is now.
     Socket(SocketKey),
 }
@@ -57,6 +70,7 @@ impl Query {
             Self::Sockets(q) => q.want,
             Self::Listeners(q) => q.want,
             Self::Destinations(q) => q.want,
+            Self::Processes(q) => q.want,
             Self::Socket(_) => 1,
         }
     }
@@ -70,6 +84,7 @@ impl Query {
             Self::Sockets(q) => q.want = want,
             Self::Listeners(q) => q.want = want,
             Self::Destinations(q) => q.want = want,
+            Self::Processes(q) => q.want = want,
             Self::Socket(_) => {}
         }
         query
@@ -87,6 +102,7 @@ impl Query {
             Self::Sockets(q) => Rows::Sockets(query::sockets(world, q)),
             Self::Listeners(q) => Rows::Listeners(query::listeners(world, q)),
             Self::Destinations(q) => Rows::Destinations(query::destinations(world, q)),
+            Self::Processes(q) => Rows::Processes(query::processes(world, q)),
             Self::Socket(key) => Rows::Socket(find_socket(world, *key)),
         }
     }
@@ -103,6 +119,8 @@ pub enum Rows {
     Listeners(ListenerView),
     /// Destinations.
     Destinations(DestinationView),
+    /// Processes.
+    Processes(ProcessView),
     /// The socket, if it still is.
     Socket(Option<RowId>),
 }
@@ -113,6 +131,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Self::Peers(v) => v.rows.len(),
+            Self::Processes(v) => v.rows.len(),
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.len(),
             Self::Socket(id) => usize::from(id.is_some()),
         }
@@ -129,6 +148,7 @@ impl Rows {
     pub fn matching(&self) -> usize {
         match self {
             Self::Peers(v) => v.matching,
+            Self::Processes(v) => v.matching,
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.matching,
             Self::Socket(id) => usize::from(id.is_some()),
         }
@@ -144,7 +164,7 @@ impl Rows {
     #[must_use]
     pub fn row(&self, at: usize) -> Option<RowId> {
         match self {
-            Self::Peers(_) => None,
+            Self::Peers(_) | Self::Processes(_) => None,
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.get(at).copied(),
             Self::Socket(id) => id.filter(|_| at == 0),
         }
@@ -155,6 +175,7 @@ impl Rows {
     pub fn key(&self, at: usize, world: &World) -> Option<RowKey> {
         match self {
             Self::Peers(v) => v.rows.get(at).map(|r| RowKey::Peer(r.addr)),
+            Self::Processes(v) => v.rows.get(at).map(|r| RowKey::process(&r.key)),
             Self::Sockets(_) | Self::Socket(_) => {
                 let id = self.row(at)?;
                 socket_key(snapshot(world, id)?, id.row).map(RowKey::Socket)
@@ -243,7 +264,7 @@ pub fn answer(question: Question) -> Answer {
         && more
         && match key {
             RowKey::Socket(key) => find_socket(&world, key).is_some(),
-            RowKey::Peer(_) | RowKey::Destination { .. } => true,
+            RowKey::Peer(_) | RowKey::Destination { .. } | RowKey::Process(_) => true,
         }
     {
         let all = query.wanting(rows.matching()).run(&world);

@@ -41,6 +41,8 @@ pub enum Action {
 pub enum Place {
     /// A table of peers.
     Peers,
+    /// A table of processes.
+    Processes,
     /// Any other table.
     Table,
     /// The detail of a socket.
@@ -49,6 +51,14 @@ pub enum Place {
     Findings,
     /// The help.
     Help,
+}
+
+impl Place {
+    /// Whether it is a table.
+    #[must_use]
+    pub const fn is_table(self) -> bool {
+        matches!(self, Self::Peers | Self::Processes | Self::Table)
+    }
 }
 
 /// A place, and whether something lies under it.
@@ -73,6 +83,8 @@ pub enum When {
     Tables,
     /// In tables of peers.
     Peers,
+    /// In tables of processes.
+    Processes,
 }
 
 impl When {
@@ -83,8 +95,9 @@ impl When {
             Self::Always => true,
             Self::Deep => deep,
             Self::Outside => !matches!(place, Place::Help | Place::Findings),
-            Self::Tables => matches!(place, Place::Peers | Place::Table),
+            Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),
+            Self::Processes => matches!(place, Place::Processes),
         }
     }
 }
@@ -188,6 +201,13 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('r')], Action::Reverse, When::Tables, "reverse the order").short("reverse"),
     bind(&[Key::char('p')], Action::Group, When::Peers, "peers by address, or by network (/24, /64)")
         .short("networks"),
+    bind(
+        &[Key::char('p')],
+        Action::Group,
+        When::Processes,
+        "put together by process, command, user, systemd unit or container",
+    )
+    .short("group"),
     bind(&[Key::char(' ')], Action::Freeze, When::Outside, "freeze the screen; looking goes on behind it")
         .short("freeze"),
     bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
@@ -207,6 +227,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('2')], Action::Go(Screen::Peers), When::Always, "Peers"),
     bind(&[Key::char('3')], Action::Go(Screen::Sockets), When::Always, "Sockets"),
     bind(&[Key::char('4')], Action::Go(Screen::Listeners), When::Always, "Listeners"),
+    bind(&[Key::char('5')], Action::Go(Screen::Processes), When::Always, "Processes"),
     bind(&[Key::char('6')], Action::Go(Screen::Ports), When::Always, "Ports: use of the ephemeral ports"),
     bind(&[Key::code(KeyCode::Tab)], Action::NextScreen, When::Always, "next screen"),
     bind(&[Key::code(KeyCode::BackTab)], Action::PreviousScreen, When::Always, "previous screen"),
@@ -228,7 +249,7 @@ mod tests {
     use super::*;
 
     fn contexts() -> impl Iterator<Item = Context> {
-        [Place::Peers, Place::Table, Place::Detail, Place::Findings, Place::Help]
+        [Place::Peers, Place::Processes, Place::Table, Place::Detail, Place::Findings, Place::Help]
             .into_iter()
             .flat_map(|place| [true, false].map(|deep| Context { place, deep }))
     }

@@ -7,11 +7,17 @@ use crate::model::TcpState;
 use super::app::App;
 use super::findings;
 use super::keymap::Place;
+use super::page::TablePage;
 use super::paint;
 use super::screen::Screen;
+use super::text;
 
 /// Below this the frames go and only the most important is left.
 const ROOMY: Size = Size { width: 60, height: 16 };
+
+/// The most lines above a table for what is missing in it, and the lines that are left for the table in any case.
+const BLIND_MOST: u16 = 3;
+const BLIND_LEAVES: u16 = 4;
 
 /// From this width on three panes stand side by side.
 const WIDE: u16 = 160;
@@ -21,6 +27,8 @@ const WIDE: u16 = 160;
 pub struct TableArea {
     /// The frame; empty where there is none.
     pub frame: Rect,
+    /// What is missing among the rows; empty where nothing is.
+    pub blind: Rect,
     /// The headers.
     pub head: Rect,
     /// The rows.
@@ -101,11 +109,11 @@ impl Layout {
                 }
                 layout.place_tabs(rest);
             }
-            Place::Peers | Place::Table => {
+            Place::Peers | Place::Processes | Place::Table => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
                     layout.overview(&mut rest, findings::count(app));
                 }
-                layout.table(rest);
+                layout.table(rest, app.table().and_then(TablePage::blind));
             }
         }
         layout
@@ -147,11 +155,17 @@ impl Layout {
         }
     }
 
-    fn table(&mut self, area: Rect) {
+    /// `blind` is what has to be said above the rows: what is missing among them.
+    fn table(&mut self, area: Rect, blind: Option<&str>) {
         let mut inner = if self.compact { area } else { inside(area) };
         if !self.compact {
             self.table.frame = area;
             self.place_tabs(area);
+        }
+        if let Some(blind) = blind.filter(|_| inner.height > BLIND_LEAVES) {
+            let lines = text::wrap(blind, inner.width.saturating_sub(2)).len();
+            let most = (inner.height - BLIND_LEAVES).min(BLIND_MOST);
+            self.table.blind = take(&mut inner, u16::try_from(lines).unwrap_or(u16::MAX).min(most));
         }
         self.table.head = take(&mut inner, 1);
         self.table.rows = inner;

@@ -192,12 +192,6 @@ fn nearness(ratio: f64, glyphs: &Glyphs) -> String {
     format!("{}{}", Level::of(ratio).mark(glyphs), format::percent(ratio))
 }
 
-fn gauge(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, ratio: f64) {
-    let level = Level::of(ratio);
-    let role = if level == Level::Calm { Role::Bar } else { level.role() };
-    canvas.gauge(x, y, width, ratio, role);
-}
-
 /// The limits for a small terminal: the first ones, and whose they are.
 fn limits_in_words(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
     let glyphs = canvas.glyphs();
@@ -225,7 +219,7 @@ fn limits(snapshot: &Snapshot, page_size: u64, area: Rect, with_ports: bool, can
         let level = Level::of(ratio);
         canvas.text(line.x, y, name, limit_name(limit.id), Role::Label);
         let mut x = line.x + name;
-        gauge(canvas, x, y, width, ratio);
+        format::gauge(canvas, x, y, width, ratio);
         x += width;
         canvas.right(x, y, percent, &nearness(ratio, glyphs), level.role());
         x += percent;
@@ -311,7 +305,7 @@ fn ports(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
     let width = if line.width >= 64 { 10 } else { 6 };
     for (d, y) in ports.destinations.iter().zip(y..line.bottom()) {
         let ratio = ports.ratio(d);
-        gauge(canvas, line.x, y, width, ratio);
+        format::gauge(canvas, line.x, y, width, ratio);
         let level = Level::of(ratio);
         canvas.right(line.x + width, y, 6, &nearness(ratio, glyphs), level.role());
         canvas.right(line.x + width + 7, y, 6, &Grouped(d.used.into()).to_string(), Role::Text);

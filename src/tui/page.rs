@@ -7,7 +7,8 @@ use crate::analysis::World;
 use crate::model::{Origin, SocketDetail, SocketRow};
 use crate::query::{
     Cell, ColumnId, DestinationColumn, DestinationQuery, Grouping, ListenerColumn, ListenerQuery, PeerColumn,
-    PeerQuery, Selection, SocketKey, SocketQuery, Sort, cell, destination_cell, listener_cell,
+    PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery, Sort, cell,
+    destination_cell, listener_cell, process_cell,
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
@@ -98,6 +99,11 @@ impl TablePage {
             Screen::Listeners => {
                 Query::Listeners(ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: STEP })
             }
+            Screen::Processes => Query::Processes(ProcessQuery {
+                group: ProcessGrouping::Process,
+                sort: Sort::by(ProcessColumn::Total),
+                want: STEP,
+            }),
             Screen::Ports => {
                 Query::Destinations(DestinationQuery { sort: Sort::by(DestinationColumn::Ratio), want: STEP })
             }
@@ -111,6 +117,15 @@ impl TablePage {
     pub fn sockets(title: impl Into<String>, select: Selection) -> Self {
         let sort = Sort::by(ColumnId::State);
         Self::new(title, Query::Sockets(SocketQuery { select, sort, want: STEP }))
+    }
+
+    /// What is missing among the rows, and what would help.
+    #[must_use]
+    pub fn blind(&self) -> Option<&str> {
+        match &self.answer.as_ref()?.rows {
+            Rows::Processes(view) => view.blind.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether the rows are of several namespaces.
@@ -236,6 +251,10 @@ fn label(answer: &Answer, key: RowKey, cursor: usize) -> Option<String> {
             || v.rows.get(at).map(|r| r.addr.to_string()),
             |len| v.rows.get(at).map(|r| Cell::Network(r.addr, len).to_string()),
         )?,
+        Rows::Processes(v) => {
+            let row = v.rows.get(at)?;
+            [ProcessColumn::Name, ProcessColumn::Pid].map(|c| process_cell(c, row).to_string()).join("  ")
+        }
         Rows::Sockets(_) | Rows::Socket(_) => {
             let id = answer.rows.row(at)?;
             let show = |column| of(id).map(|s| cell(column, s, id.row as usize).to_string());

@@ -11,13 +11,16 @@ pub enum Screen {
     Sockets,
     /// Listening sockets and their queues.
     Listeners,
+    /// Who holds the sockets.
+    Processes,
     /// Ephemeral ports by destination.
     Ports,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 5] = [Self::Overview, Self::Peers, Self::Sockets, Self::Listeners, Self::Ports];
+    pub const ALL: [Self; 6] =
+        [Self::Overview, Self::Peers, Self::Sockets, Self::Listeners, Self::Processes, Self::Ports];
 
     /// The key that opens it. Numbers stay the same when screens are added between.
     #[must_use]
@@ -27,6 +30,7 @@ impl Screen {
             Self::Peers => 2,
             Self::Sockets => 3,
             Self::Listeners => 4,
+            Self::Processes => 5,
             Self::Ports => 6,
         }
     }
@@ -39,6 +43,7 @@ impl Screen {
             Self::Peers => "Peers",
             Self::Sockets => "Sockets",
             Self::Listeners => "Listeners",
+            Self::Processes => "Processes",
             Self::Ports => "Ports",
         }
     }

@@ -3,7 +3,10 @@
 use ratatui::layout::Rect;
 
 use crate::model::TcpState;
-use crate::query::{Align, Cell, Column, Grouping, Sort, cell, destination_cell, listener_cell, peer_cell};
+use crate::query::{
+    Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, destination_cell, listener_cell, peer_cell,
+    process_cell,
+};
 
 use super::columns::{self, Fit, fit};
 use super::format;
@@ -11,7 +14,17 @@ use super::index::{Query, Rows, snapshot};
 use super::layout::TableArea;
 use super::page::{Line, TablePage, seen};
 use super::paint::{self, Canvas};
+use super::text;
 use super::theme::{Glyphs, Role, UNICODE};
+
+/// The width of a bar beside its number, where there is room for it.
+const GAUGE: u16 = 10;
+
+/// What the number of a gauge takes, with its sign and the gap.
+const NUMBER: u16 = 6;
+
+/// The narrowest bar that says something.
+const LEAST_GAUGE: u16 = 3;
 
 /// Something that is done with a table of whatever columns.
 pub trait Visit {
@@ -52,6 +65,12 @@ pub fn visit<V: Visit>(page: &TablePage, visitor: V) -> Option<V::Out> {
                 at(line).map(|(s, row)| destination_cell(column, s, row))
             })
         }
+        Query::Processes(q) => {
+            visitor.visit(&columns::processes(q.group), q.sort, true, |column, line| match rows {
+                Some((_, Rows::Processes(v))) => v.rows.get(line).map(|r| process_cell(column, r)),
+                _ => None,
+            })
+        }
         Query::Socket(_) => return None,
     })
 }
@@ -79,7 +98,8 @@ pub fn measure(page: &mut TablePage, height: usize) {
                     let Some(value) = cell(*column, line) else { continue };
                     // As wide in ASCII as in Unicode.
                     let (text, _) = format::cell(&value, counts, &UNICODE);
-                    *width = (*width).max(paint::width(&text));
+                    let bar = if matches!(value, Cell::Gauge(_)) { GAUGE } else { 0 };
+                    *width = (*width).max(paint::width(&text).saturating_add(bar));
                 }
             }
             self.widths
@@ -116,12 +136,25 @@ pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
         }
     }
     frame(page, area, canvas);
+    if let Some(blind) = page.blind().filter(|_| area.blind.height > 0) {
+        let Rect { x, y, width, .. } = area.blind;
+        for (line, y) in text::wrap(blind, width.saturating_sub(2)).iter().zip(y..area.blind.bottom()) {
+            canvas.text(x + 1, y, width.saturating_sub(2), line, Role::Notice);
+        }
+    }
     visit(page, Draw { page, area, canvas });
 }
 
 fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
     let title = match &page.query {
         Query::Peers(q) if q.group != Grouping::Address => "Networks",
+        Query::Processes(q) => match q.group {
+            ProcessGrouping::Process => "Processes",
+            ProcessGrouping::Command => "Commands",
+            ProcessGrouping::User => "Users",
+            ProcessGrouping::Unit => "systemd units",
+            ProcessGrouping::Container => "Containers",
+        },
         _ => &page.title,
     };
     canvas.frame(area.frame, title);
@@ -201,6 +234,12 @@ fn draw_rows<'c, C: Column>(
                     let (text, role) = format::cell(&value, counts, glyphs);
                     let text = cut_address(&value, &text, placed.width, glyphs);
                     let role = emphasis(&value, role);
+                    if let Cell::Gauge(ratio) = value {
+                        let room = placed.width.saturating_sub(NUMBER);
+                        if room >= LEAST_GAUGE {
+                            format::gauge(canvas, placed.x, y, room, ratio);
+                        }
+                    }
                     match placed.column.spec().align {
                         Align::Left => {
                             canvas.text(placed.x, y, placed.width, &text, role);
@@ -235,13 +274,15 @@ fn nothing(query: &Query) -> &'static str {
         Query::Sockets(_) | Query::Socket(_) => "no sockets",
         Query::Listeners(_) => "nothing listens",
         Query::Destinations(_) => "no connection from an ephemeral port",
+        Query::Processes(_) => "no process is known to hold a TCP socket",
     }
 }
 
 fn ghost(page: &TablePage, line: Rect, canvas: &mut Canvas<'_>) {
     let (Some(ghost), Some(answer)) = (&page.ghost, &page.answer) else { return };
     let ago = seen(&answer.world).saturating_sub(ghost.since).as_secs();
-    let word = if matches!(page.query, Query::Peers(_) | Query::Destinations(_)) { "gone" } else { "closed" };
+    let grouped = matches!(page.query, Query::Peers(_) | Query::Destinations(_) | Query::Processes(_));
+    let word = if grouped { "gone" } else { "closed" };
     let when = if ago == 0 { format!("{word} just now") } else { format!("{word} {ago} s ago") };
     let room = line.width.saturating_sub(paint::width(&when) + 3);
     let label = paint::cut(&ghost.label, room, canvas.glyphs()).into_owned();

@@ -9,7 +9,7 @@ use super::explain;
 use super::findings;
 use super::format;
 use super::index::snapshot;
-use super::keymap::{Action, Context, KEYMAP, Place};
+use super::keymap::{Action, Context, KEYMAP};
 use super::layout::Layout;
 use super::notes::notes;
 use super::page::{DetailPage, Page};
@@ -71,7 +71,8 @@ fn title(text: &str) -> Line {
 }
 
 /// Breaks a text at spaces.
-fn wrap(text: &str, width: u16) -> Vec<String> {
+#[must_use]
+pub fn wrap(text: &str, width: u16) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut();
@@ -128,7 +129,7 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         Role::Key,
         width,
     ));
-    if matches!(place, Place::Peers | Place::Table)
+    if place.is_table()
         && let Some(table) = under.table()
     {
         lines.push(Vec::new());

@@ -9,7 +9,7 @@ use ratatui::layout::{Position, Size};
 
 use crate::diagnose::Judged;
 use crate::engine::Detailed;
-use crate::query::{Column, Grouping, Selection, Sort};
+use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, Sort, process_cell};
 
 use super::app::{App, Overlay};
 use super::columns::{self, Fit, fit};
@@ -287,6 +287,9 @@ fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
         Query::Destinations(q) => {
             how.apply(&fit(&columns::destinations(several), widths, true, head, skip), &mut q.sort);
         }
+        Query::Processes(q) => {
+            how.apply(&fit(&columns::processes(q.group), widths, true, head, skip), &mut q.sort);
+        }
         Query::Socket(_) => return,
     }
     ask(app, effects);
@@ -294,11 +297,20 @@ fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
 
 fn group(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(table) = app.table_mut() else { return };
-    if let Query::Peers(q) = &mut table.query {
-        q.group = if q.group == Grouping::Address { Grouping::NETWORK } else { Grouping::Address };
-        table.top();
-        ask(app, effects);
+    match &mut table.query {
+        Query::Peers(q) => {
+            q.group = if q.group == Grouping::Address { Grouping::NETWORK } else { Grouping::Address };
+        }
+        Query::Processes(q) => {
+            q.group = q.group.next();
+            // Other columns: what they showed says nothing of their widths.
+            table.widths.clear();
+            table.skip = 0;
+        }
+        _ => return,
     }
+    table.top();
+    ask(app, effects);
 }
 
 fn open(app: &mut App, effects: &mut Vec<Effect>) {
@@ -333,7 +345,26 @@ fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
         (RowKey::Destination { local, peer, .. }, _) => {
             sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
         }
+        (RowKey::Process(_), _) => {
+            let Rows::Processes(view) = &answer.rows else { return None };
+            let row = view.rows.iter().find(|r| RowKey::process(&r.key) == key)?;
+            sockets(sockets_of(row), Selection::Processes(row.key.clone()))
+        }
         (RowKey::Peer(_), _) => None,
+    }
+}
+
+/// What the sockets of a row of the processes table are called.
+fn sockets_of(row: &ProcessRow) -> String {
+    let name = process_cell(ProcessColumn::Name, row);
+    match &row.key {
+        ProcessKey::Pid(pid) => format!("Sockets of {name}[{pid}]"),
+        ProcessKey::Command(_) => format!("Sockets of {name}"),
+        ProcessKey::User(_) => format!("Sockets of user {name}"),
+        ProcessKey::Unit(Some(_)) | ProcessKey::Container(Some(_)) => format!("Sockets in {name}"),
+        ProcessKey::Unit(None) | ProcessKey::Container(None) | ProcessKey::Nobody(_) => {
+            format!("Sockets {name}")
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     header::draw(app, layout.header, &mut canvas);
     match app.place() {
         Place::Detail | Place::Findings | Place::Help => text::draw(app, &layout, &mut canvas),
-        Place::Peers | Place::Table => {
+        Place::Peers | Place::Processes | Place::Table => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);
             }

@@ -104,7 +104,7 @@ fn a_storm_of_sizes_ends_in_a_whole_screen() {
     for n in 0_u16..200 {
         term.resize(1 + n * 37 % 211, 1 + n * 23 % 61);
         if n % 20 == 0 {
-            term.send(["2", "3", "4", "6", "?", "1"][usize::from(n / 20 % 6)]);
+            term.send(["2", "3", "4", "5", "6", "?", "1"][usize::from(n / 20 % 7)]);
         }
     }
     term.resize(80, 24);

@@ -277,7 +277,17 @@ fn screens_go_round_and_keep_their_places() {
         rig.key(KeyCode::Tab);
         seen.push(rig.app.screen);
     }
-    assert_eq!(seen, [Screen::Sockets, Screen::Listeners, Screen::Ports, Screen::Overview, Screen::Peers]);
+    assert_eq!(
+        seen,
+        [
+            Screen::Sockets,
+            Screen::Listeners,
+            Screen::Processes,
+            Screen::Ports,
+            Screen::Overview,
+            Screen::Peers
+        ]
+    );
     assert_eq!(rig.cursor_line(), place);
     rig.key(KeyCode::BackTab);
     assert_eq!(rig.app.screen, Screen::Overview);

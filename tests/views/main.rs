@@ -9,6 +9,7 @@
 mod behaviour;
 mod findings;
 mod picture;
+mod processes;
 mod rig;
 mod screens;
 mod the_loop;

@@ -10,15 +10,15 @@ use tcptop::tui::theme::{ASCII, Builtin, Theme, UNICODE};
 use crate::rig::Rig;
 use crate::worlds::{self, DATABASE, Machine};
 
-const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (40, 10), (1, 1)];
+pub const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (40, 10), (1, 1)];
 
-fn picture(name: &str, rig: &Rig) {
+pub fn picture(name: &str, rig: &Rig) {
     let Size { width, height } = rig.app.size;
     insta::assert_snapshot!(format!("{name}_{width}x{height}"), rig.text());
 }
 
 /// Words that stand in a line, in this order.
-fn reads(line: &str, words: &[&str]) {
+pub fn reads(line: &str, words: &[&str]) {
     let mut rest = line;
     for word in words {
         let at = rest.find(word).unwrap_or_else(|| panic!("{word:?} is not where it should be in {line:?}"));
@@ -140,6 +140,7 @@ fn the_help_names_every_live_key_and_every_column() {
     let text = rig.text();
     for binding in tcptop::tui::keymap::KEYMAP {
         let live = binding.when != tcptop::tui::keymap::When::Peers
+            && binding.when != tcptop::tui::keymap::When::Processes
             && binding.when != tcptop::tui::keymap::When::Deep;
         assert_eq!(text.contains(binding.help), live, "{}", binding.help);
     }
@@ -251,7 +252,7 @@ fn without_colours_and_without_unicode_the_same_is_said() {
         let colours = (cell.fg, cell.bg);
         assert_eq!(colours, (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
     }
-    for screen in ["2", "3", "4", "6", "?"] {
+    for screen in ["2", "3", "4", "5", "6", "?"] {
         rig.keys(screen);
         assert!(rig.text().is_ascii(), "screen {screen}\n{}", rig.text());
     }
@@ -284,7 +285,7 @@ fn no_size_of_the_terminal_breaks_any_screen() {
     rows.push(testkit::socket(TcpState::Listen, "[2001:db8:1:2:3:4:5:6]:44321", ""));
     let world = Machine::new().look(rows);
     let mut rig = Rig::showing(80, 24, &world);
-    for keys in ["1", "2", "3", "4", "6", "3\n", "2\n", "?"] {
+    for keys in ["1", "2", "3", "4", "5", "6", "3\n", "2\n", "5\n", "5p", "?"] {
         rig.key(KeyCode::Esc);
         for c in keys.chars() {
             rig.key(if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) });
@@ -309,7 +310,7 @@ fn names_that_others_chose_cannot_command_the_terminal() {
     machine.host.kernel = hostile.clone();
     let world = machine.look_at(worlds::peers(&[(1, 3)]), |sample| sample.netns.name = hostile);
     let mut rig = Rig::showing(200, 50, &world);
-    for keys in ["1", "2", "3", "3\n", "4", "6", "?"] {
+    for keys in ["1", "2", "3", "3\n", "4", "5", "6", "?"] {
         keys.chars().for_each(|c| rig.key(if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) }));
         let text = rig.text();
         let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));

@@ -199,8 +199,13 @@ impl Machine {
     pub fn look_at(&mut self, rows: Vec<SocketRow>, change: impl FnOnce(&mut Sample)) -> Arc<World> {
         let mut sample = sample(rows, self.second);
         change(&mut sample);
-        self.second += 1;
         let owners = owners(&sample.table.rows);
+        self.look_owned(sample, owners)
+    }
+
+    /// A look at a sample of which somebody else holds the sockets.
+    pub fn look_owned(&mut self, sample: Sample, owners: Owners) -> Arc<World> {
+        self.second += 1;
         let snapshot = self.analyzer.derive_owned(sample, Some(Arc::new(owners)));
         Arc::new(World {
             generation: self.second.into(),
