@@ -153,6 +153,7 @@ impl Analyzer {
             rates: rates.moved,
             counters_reset: rates.reset,
             owners,
+            options: Arc::default(),
             processes,
             limits: limits.known,
             limits_missing: limits.missing,

@@ -13,6 +13,7 @@ mod peers;
 mod ports;
 mod processes;
 mod rates;
+mod silence;
 mod snapshot;
 
 pub use derive::Analyzer;
@@ -20,6 +21,7 @@ pub use limits::{Limits, limits};
 pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
+pub use silence::{IDLE_TIMEOUTS, IdleTimeout, forgotten_by, noticed_idle, noticed_sending};
 pub use snapshot::{
     Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,
     PeerAgg, PortUse, Snapshot, StateSummary, Track, World,

@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::ProcessAgg;
 use crate::model::{
-    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Sample, Scope, SocketRow, StateCounts, TcpState,
-    Unexamined,
+    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Sample, Scope, SocketRow, StateCounts,
+    TcpState, Unexamined,
 };
 
 /// What is remembered of a socket from sample to sample, in four bytes.
@@ -394,6 +396,8 @@ pub struct Snapshot {
     pub counters_reset: bool,
     /// Who holds the sockets, as of the newest scan of the processes; `None` until there was one.
     pub owners: Option<Arc<Owners>>,
+    /// What came of asking sockets for their options, by cookie; empty where nobody asked.
+    pub options: Arc<FxHashMap<u64, Probed>>,
     /// Processes that hold sockets, by pid; empty without owners.
     pub processes: Vec<ProcessAgg>,
     /// Limits that are known, in the order of [`LimitId`].
@@ -409,6 +413,12 @@ impl Snapshot {
     pub fn age(&self, track: Track) -> Age {
         let since = Duration::from_millis(u64::from(track.since_ds()) * 100);
         Age { seen: self.observed.saturating_sub(since), at_least: track.from_start() }
+    }
+
+    /// What came of asking the socket of a row for its options; `None` if it was not asked, or has none to ask for.
+    #[must_use]
+    pub fn options_of(&self, row: &SocketRow) -> Option<&Probed> {
+        if self.options.is_empty() { None } else { self.options.get(&row.cookie()) }
     }
 
     /// Change of a state since the previous sample.

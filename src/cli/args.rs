@@ -153,6 +153,10 @@ pub(super) struct ListArgs {
     /// For programs: a header and a line a socket
     #[arg(long)]
     pub(super) csv: bool,
+    /// For people: aligned columns, also where standard output is no terminal; there the usual format is a header with the
+    /// names of the columns and a line a socket, tabs between the values, - for none and ? for not known
+    #[arg(long, conflicts_with_all = ["json", "jsonl", "csv"])]
+    pub(super) text: bool,
     /// What to show of each socket, separated by commas; the names are below `--help`
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = column)]
     pub(super) columns: Option<Vec<ColumnId>>,
@@ -165,6 +169,10 @@ pub(super) struct ListArgs {
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
     pub(super) info: bool,
+    /// Reads keepalive, user timeout and linger from the sockets themselves, through a duplicate of their descriptors; needs
+    /// a FILTER. A close in that moment is delayed by some microseconds. Refused where `net_cls` or `net_prio` are in use
+    #[arg(long, requires = "filter")]
+    pub(super) probe_options: bool,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
 }

@@ -1,27 +1,84 @@
 //! `tcptop list`.
 
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 
 use super::args::{Args, ListArgs};
 use super::filter::narrow;
 use super::{WRITING, complain, look, looker, stdout};
-use crate::engine::Looker;
+use crate::analysis::Snapshot;
+use crate::engine::{Looker, with_options};
+use crate::model::SocketRow;
 use crate::query::filter::Filter;
-use crate::query::{ColumnId, Selection, SocketQuery, sockets};
+use crate::query::{Column as _, ColumnId, OPTION_COLUMNS, Selection, SocketQuery, Sort, sockets};
 use crate::report::{self, List};
-use crate::source::Source;
+use crate::source::{Source, Target};
+
+/// How the list is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Tabs,
+    Csv,
+    Json,
+    JsonLines,
+}
+
+impl Format {
+    fn of(options: &ListArgs) -> Self {
+        match options {
+            ListArgs { json: true, .. } => Self::Json,
+            ListArgs { jsonl: true, .. } => Self::JsonLines,
+            ListArgs { csv: true, .. } => Self::Csv,
+            ListArgs { text: true, .. } => Self::Text,
+            _ if io::stdout().is_terminal() => Self::Text,
+            _ => Self::Tabs,
+        }
+    }
+}
+
+/// The columns, if it is not for the format to choose them.
+fn columns(args: &Args, options: &ListArgs, format: Format) -> anyhow::Result<Option<Vec<ColumnId>>> {
+    let asked = options.columns.iter().flatten().chain([&options.sort.column]);
+    if let Some(column) = asked.copied().find(|c| c.needs_options())
+        && !options.probe_options
+    {
+        let why = format!("the column {} needs --probe-options", column.spec().name);
+        return Err(Args::command().error(ErrorKind::MissingRequiredArgument, why).into());
+    }
+    if options.columns.is_some() || !options.probe_options {
+        return Ok(options.columns.clone());
+    }
+    let several = args.netns == Some(Target::All);
+    let usual = match format {
+        Format::Json | Format::JsonLines => &report::JSON_COLUMNS[..],
+        _ if several => ColumnId::USUAL_OF_SEVERAL,
+        _ => ColumnId::USUAL,
+    };
+    let mut columns = usual.to_vec();
+    if several && matches!(format, Format::Json | Format::JsonLines) {
+        columns.push(ColumnId::Netns);
+    }
+    // People read the reasons below the table.
+    columns.extend(OPTION_COLUMNS.iter().filter(|c| format != Format::Text || **c != ColumnId::Unprobed));
+    Ok(Some(columns))
+}
 
 pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
     let filter = options.filter.parse()?;
-    let mut shown = match (&options.columns, options.json || options.jsonl) {
+    let format = Format::of(options);
+    let columns = columns(args, options, format)?;
+    let mut shown = match (&columns, format) {
         (Some(columns), _) => columns.iter(),
-        (None, true) => report::JSON_COLUMNS.iter(),
-        (None, false) => ColumnId::USUAL.iter(),
+        (None, Format::Json | Format::JsonLines) => report::JSON_COLUMNS.iter(),
+        (None, _) => ColumnId::USUAL.iter(),
     };
     let mut looker = looker(args, None);
-    let needs_owners = filter.as_ref().is_some_and(|f| f.needs().owners);
+    let needs_owners = options.probe_options || filter.as_ref().is_some_and(|f| f.needs().owners);
     if needs_owners || options.sort.column.needs_owners() || shown.any(|c| c.needs_owners()) {
         looker = looker.with_owners(None);
     }
@@ -29,7 +86,7 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
         looker.source().ask_for(filter.asked());
     }
     loop {
-        once(&mut looker, filter.as_ref(), options)?;
+        once(&mut looker, filter.as_ref(), options, columns.as_deref(), format)?;
         match options.watch {
             None => return Ok(()),
             Some(pause) => std::thread::sleep(pause),
@@ -42,33 +99,46 @@ fn once(
     looker: &mut Looker<Box<dyn Source>>,
     filter: Option<&Arc<Filter>>,
     options: &ListArgs,
+    columns: Option<&[ColumnId]>,
+    format: Format,
 ) -> anyhow::Result<()> {
     let whole = look(looker)?;
-    let world = &match filter {
+    let mut world = match filter {
         Some(filter) => narrow(looker, &whole.world, filter),
         None => Arc::clone(&whole.world),
     };
-    let want = options.limit.unwrap_or(usize::MAX);
-    let view = sockets(world, &SocketQuery { select: Selection::All, sort: options.sort, want });
-    let mut detail = |snapshot: &crate::analysis::Snapshot, row: &crate::model::SocketRow| {
-        looker.detail(row, snapshot.sample.table.origin(row))
-    };
-    let list = List {
-        world,
-        view: &view,
-        columns: options.columns.as_deref(),
-        detail: if options.info { Some(&mut detail) } else { None },
-    };
-    if options.json {
-        return report::write_list_json(list, stdout()).context(WRITING);
+    let query =
+        SocketQuery { select: Selection::All, sort: options.sort, want: options.limit.unwrap_or(usize::MAX) };
+    if options.probe_options && options.sort.column.needs_options() {
+        let all = SocketQuery { sort: Sort::by(ColumnId::Cookie), want: usize::MAX, ..query.clone() };
+        world = with_options(&world, &sockets(&world, &all).order);
     }
-    if options.jsonl {
-        return report::write_json_lines(list, stdout()).context(WRITING);
+    let view = sockets(&world, &query);
+    if options.probe_options && !options.sort.column.needs_options() {
+        world = with_options(&world, &view.order);
     }
-    let written =
-        if options.csv { report::write_csv(list, stdout()) } else { report::write_list_text(list, stdout()) };
+    let world = &world;
+    let mut detail =
+        |snapshot: &Snapshot, row: &SocketRow| looker.detail(row, snapshot.sample.table.origin(row));
+    let list =
+        List { world, view: &view, columns, detail: if options.info { Some(&mut detail) } else { None } };
+    match format {
+        Format::Json => return report::write_list_json(list, stdout()).context(WRITING),
+        Format::JsonLines => return report::write_json_lines(list, stdout()).context(WRITING),
+        Format::Text | Format::Tabs | Format::Csv => {}
+    }
+    let written = match format {
+        Format::Csv => report::write_csv(list, stdout()),
+        Format::Tabs => report::write_tabs(list, stdout()),
+        _ => report::write_list_text(list, stdout()),
+    };
     for warning in report::warnings(world) {
         complain(warning);
+    }
+    if options.probe_options {
+        for warning in report::unprobed(world) {
+            complain(warning);
+        }
     }
     written.context(WRITING)
 }

@@ -4,7 +4,9 @@ mod collect;
 pub mod kill;
 pub mod mailbox;
 mod names;
+mod probe;
 mod processes;
 
 pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};
 pub use names::SystemNames;
+pub use probe::with_options;

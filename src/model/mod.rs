@@ -6,6 +6,7 @@ mod addr;
 mod asked;
 mod cgroup;
 mod counters;
+mod options;
 mod owners;
 mod reading;
 mod row;
@@ -23,6 +24,7 @@ pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, KernelMessage,
     NeighbourTable, Neighbours, Sockstat, SoftnetRow, UdpDrops,
 };
+pub use options::{Probed, Refusal, SocketOptions, Unprobed};
 pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};

@@ -35,6 +35,8 @@ pub enum Cell<'a> {
     Millis(u32),
     /// A time span in seconds.
     Seconds(f64),
+    /// A time span in whole seconds.
+    Whole(u64),
     /// How long something has been seen.
     Age(Age),
     /// A change per unit of time.
@@ -91,6 +93,7 @@ impl fmt::Display for Cell<'_> {
             Self::Bytes(n) => write!(f, "{}", Bytes(*n)),
             Self::Millis(ms) => write!(f, "{}", Span::from_millis(u64::from(*ms))),
             Self::Seconds(s) => write!(f, "{}", Span::from_seconds(*s)),
+            Self::Whole(s) => write!(f, "{}", Span::from_millis(s.saturating_mul(1000))),
             Self::Age(age) => {
                 if age.at_least {
                     f.write_char('≥')?;
@@ -137,6 +140,7 @@ impl fmt::Display for Plain<'_> {
             Cell::Bytes(n) => write!(f, "{n}"),
             Cell::Millis(ms) => write!(f, "{ms}"),
             Cell::Seconds(s) => write!(f, "{s:.1}"),
+            Cell::Whole(s) => write!(f, "{s}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
             Cell::Rate(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),

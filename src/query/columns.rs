@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::column::{Column, Spec};
 use super::key::Key;
-use super::owned;
+use super::{options, owned};
 use crate::analysis::{Age, Snapshot, Track};
 use crate::model::{Keepalive, RowFlags, SocketRow, TcpState, TimerKind};
 
@@ -42,6 +42,13 @@ pub enum ColumnId {
     CgroupId,
     Netns,
     Age,
+    KeepIdle,
+    KeepInterval,
+    KeepProbes,
+    UserTimeout,
+    Linger,
+    DeadPeer,
+    Unprobed,
 }
 
 use ColumnId as C;
@@ -55,6 +62,21 @@ impl ColumnId {
     #[must_use]
     pub const fn needs_owners(self) -> bool {
         matches!(self, C::Process | C::Pid | C::Comm | C::User | C::Fd | C::Cgroup | C::Unit | C::Container)
+    }
+
+    /// Whether the sockets must be asked for their options for it.
+    #[must_use]
+    pub const fn needs_options(self) -> bool {
+        matches!(
+            self,
+            C::KeepIdle
+                | C::KeepInterval
+                | C::KeepProbes
+                | C::UserTimeout
+                | C::Linger
+                | C::DeadPeer
+                | C::Unprobed
+        )
     }
 
     /// The same for several namespaces.
@@ -106,6 +128,13 @@ impl Column for ColumnId {
             C::CgroupId,
             C::Netns,
             C::Age,
+            C::KeepIdle,
+            C::KeepInterval,
+            C::KeepProbes,
+            C::UserTimeout,
+            C::Linger,
+            C::DeadPeer,
+            C::Unprobed,
         ]
     }
 
@@ -229,6 +258,33 @@ impl Column for ColumnId {
                 .aliases(&["seen"])
                 .drop(5)
                 .help("How long tcptop has seen the socket in this state; ≥ if it was there before"),
+            C::KeepIdle => Spec::number("keep_idle_s", "KA-IDLE", 7, 8)
+                .aliases(&["keepidle"])
+                .drop(23)
+                .help("TCP_KEEPIDLE: silence before the first probe; with --probe-options"),
+            C::KeepInterval => Spec::number("keep_interval_s", "KA-INTVL", 8, 8)
+                .aliases(&["keepintvl"])
+                .drop(23)
+                .help("TCP_KEEPINTVL: time between two probes; with --probe-options"),
+            C::KeepProbes => Spec::number("keep_probes", "KA-CNT", 6, 6)
+                .aliases(&["keepcnt"])
+                .drop(23)
+                .help("TCP_KEEPCNT: probes without an answer that end the connection; with --probe-options"),
+            C::UserTimeout => Spec::number("user_timeout_ms", "USER-TMO", 8, 8)
+                .aliases(&["user_timeout"])
+                .drop(23)
+                .help("TCP_USER_TIMEOUT, where it is set; with --probe-options"),
+            C::Linger => Spec::number("linger_s", "LINGER", 6, 6)
+                .aliases(&["linger"])
+                .drop(23)
+                .help("SO_LINGER, where it is on; 0 resets on close; with --probe-options"),
+            C::DeadPeer => Spec::number("dead_peer_s", "DEAD-PEER", 9, 9)
+                .aliases(&["dead_peer"])
+                .drop(23)
+                .help("When an idle connection notices that its peer has vanished; with --probe-options"),
+            C::Unprobed => Spec::text("options_unknown", "OPTIONS UNKNOWN", 15, 40)
+                .drop(24)
+                .help("Why the socket could not be asked for its options; with --probe-options"),
         }
     }
 }
@@ -280,7 +336,12 @@ fn age(snapshot: &Snapshot, at: usize) -> Option<Age> {
 }
 
 fn keepalive(snapshot: &Snapshot, at: usize, row: &SocketRow) -> Option<Keepalive> {
-    snapshot.track.get(at).copied().unwrap_or(Track::default()).keepalive(row)
+    let seen = snapshot.track.get(at).copied().unwrap_or(Track::default()).keepalive(row)?;
+    Some(match snapshot.options_of(row) {
+        Some(Ok(options)) if options.keepalive => Keepalive::On,
+        Some(Ok(_)) => Keepalive::Off,
+        _ => seen,
+    })
 }
 
 fn reading_order(state: TcpState) -> u64 {
@@ -354,6 +415,13 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         }
         C::Netns => Cell::Foreign(&snapshot.sample.netns.name),
         C::Age => age(snapshot, at).map_or(Cell::Unknown, Cell::Age),
+        C::KeepIdle
+        | C::KeepInterval
+        | C::KeepProbes
+        | C::UserTimeout
+        | C::Linger
+        | C::DeadPeer
+        | C::Unprobed => options::cell(column, snapshot, row),
     }
 }
 
@@ -401,6 +469,13 @@ pub(super) fn key(column: ColumnId, snapshot: &Snapshot, at: usize, row: &Socket
                 .get(at)
                 .map(|t| Key::number(u64::try_from(snapshot.age(*t).seen.as_millis()).unwrap_or(u64::MAX))),
         ),
+        C::KeepIdle
+        | C::KeepInterval
+        | C::KeepProbes
+        | C::UserTimeout
+        | C::Linger
+        | C::DeadPeer
+        | C::Unprobed => options::key(column, snapshot, row),
     }
 }
 

@@ -3,6 +3,9 @@
 use crate::analysis::{Snapshot, World};
 use crate::model::{Owners, Sample};
 
+/// How many reasons are said in words.
+const REASONS: usize = 5;
+
 /// Why rows may be missing, and what this kernel can never show. Empty for a table that holds everything.
 pub(super) fn gaps(sample: &Sample) -> impl Iterator<Item = String> {
     sample.completeness.gaps.iter().map(ToString::to_string)
@@ -27,6 +30,29 @@ pub fn warnings(world: &World) -> Vec<String> {
         .chain(left_out)
         .map(|line| format!("the socket table may be incomplete: {line}"))
         .collect()
+}
+
+/// One line for each reason why sockets could not be asked for their options.
+#[must_use]
+pub fn unprobed(world: &World) -> Vec<String> {
+    let mut reasons: Vec<(String, usize)> = Vec::new();
+    for why in world.snapshots.iter().flat_map(|s| s.options.values()).filter_map(|p| p.as_ref().err()) {
+        let why = why.to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((why, 1)),
+        }
+    }
+    reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let more = reasons.len().saturating_sub(REASONS);
+    let plural = |n| if n == 1 { "" } else { "s" };
+    let line =
+        |(why, n): (String, usize)| format!("the options of {n} socket{} are not known: {why}", plural(n));
+    let mut lines: Vec<String> = reasons.into_iter().take(REASONS).map(line).collect();
+    if more > 0 {
+        lines.push(format!("{more} more reason{} like these; --json has one with each socket", plural(more)));
+    }
+    lines
 }
 
 #[cfg(test)]

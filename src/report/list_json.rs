@@ -7,6 +7,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Text};
+use super::options::KeepaliveOptions;
 use super::process::Processes;
 use super::rows::List;
 use super::{SCHEMA, incomplete, time};
@@ -105,6 +106,9 @@ const fn whole(column: ColumnId) -> ColumnId {
         C::LocalAddr | C::LocalPort => C::Local,
         C::PeerAddr | C::PeerPort => C::Peer,
         C::ExpiresMs | C::Retrans => C::Timer,
+        C::KeepInterval | C::KeepProbes | C::UserTimeout | C::Linger | C::DeadPeer | C::Unprobed => {
+            C::KeepIdle
+        }
         other => other,
     }
 }
@@ -115,6 +119,7 @@ fn key_name(column: ColumnId) -> &'static str {
         C::Interface => "ifindex",
         C::Process => "processes",
         C::Age => "age_s",
+        C::KeepIdle => "keepalive_options",
         other => other.spec().name,
     }
 }
@@ -195,6 +200,19 @@ impl Socket<'_> {
                 Some(Ok(held)) => map.serialize_entry(key, &Processes(&held)),
             };
         }
+        if column == C::KeepIdle {
+            return match self.snapshot.options_of(self.row) {
+                None => Ok(()),
+                Some(Ok(options)) => {
+                    let sysctls = &self.snapshot.sample.facts.sysctls;
+                    map.serialize_entry(key, &KeepaliveOptions::new(options, self.row, sysctls))
+                }
+                Some(Err(why)) => {
+                    map.serialize_entry(key, &())?;
+                    map.serialize_entry("keepalive_options_unknown", &why.to_string())
+                }
+            };
+        }
         match cell(column, self.snapshot, self.at) {
             // A socket without a timer says so.
             Cell::Absent if column == C::Timer => map.serialize_entry(key, &Timer::of(self.row)),
@@ -211,7 +229,7 @@ impl Socket<'_> {
             Cell::Foreign(text) => map.serialize_entry(key, text.raw()),
             Cell::Addr(ip) | Cell::Network(ip, _) => map.serialize_entry(key, &Text(ip)),
             Cell::Endpoint(endpoint) => map.serialize_entry(key, &Address::from(endpoint)),
-            Cell::Count(n) | Cell::Hex(n) | Cell::Bytes(n) => map.serialize_entry(key, &n),
+            Cell::Count(n) | Cell::Hex(n) | Cell::Bytes(n) | Cell::Whole(n) => map.serialize_entry(key, &n),
             Cell::Millis(n) | Cell::Interface(n) => map.serialize_entry(key, &n),
             Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) | Cell::Gauge(n) => {
                 map.serialize_entry(key, &n)

@@ -13,8 +13,10 @@ mod proc_file;
 pub mod processes;
 mod procfs_table;
 pub mod rtnl;
+mod socket_options;
 pub mod sockopt;
 
 pub use host::{current_netns, read_host};
 pub use proc_facts::{FactsReader, read_facts};
 pub use procfs_table::read_procfs_table;
+pub use socket_options::Prober;

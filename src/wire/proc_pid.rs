@@ -2,7 +2,7 @@
 //!
 //! The name of a process can hold anything, parentheses, spaces and line ends included.
 
-use super::proc_text::lines;
+use super::proc_text::{decimal, fields, lines};
 
 /// What is read of `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +48,15 @@ pub fn soft_nofile(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// The real, effective and saved user id out of `/proc/PID/status` (`proc_pid_status(5)`); `None` if there is no such line.
+#[must_use]
+pub fn user_ids(text: &[u8]) -> Option<[u32; 3]> {
+    let line = lines(text).find_map(|l| l.strip_prefix(b"Uid:"))?;
+    let mut ids = fields(line).map(|f| decimal(f).and_then(|id| u32::try_from(id).ok()));
+    let mut next = || ids.next().flatten();
+    Some([next()?, next()?, next()?])
+}
+
 /// The path out of `/proc/PID/cgroup` that tells most: that of systemd's own hierarchy, else that of cgroup v2, else that
 /// of any controller; the root only where all are at the root (cgroups(7)).
 #[must_use]
@@ -86,6 +95,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn user_ids_are_read_in_their_order() {
+        assert_eq!(user_ids(b"Name:\tUid: 9\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\n"), Some([1, 2, 3]));
+        assert_eq!([user_ids(b"Uid:\t1\t2\n"), user_ids(b"Uid:\t-1\t2\t3\n"), user_ids(b"")], [None; 3]);
+    }
 
     #[test]
     fn a_name_may_hold_anything() {

@@ -102,7 +102,7 @@ fn info_holds_the_kernels_fields() {
     let row = reader.records().map(Result::unwrap).find(|r| (r[0] == ports.0) && (r[1] == ports.1)).unwrap();
     assert_eq!(row[mss].parse::<u64>().unwrap(), server["tcp_info"]["snd_mss"]);
 
-    let text = stdout(&["list", "--info"]);
+    let text = stdout(&["list", "--text", "--info"]);
     assert!(text.lines().any(|l| l.starts_with("    state:1 ")), "{text}");
 }
 
@@ -151,7 +151,7 @@ fn rows_are_sorted_and_limited() {
 #[test]
 fn text_is_aligned_and_says_what_does_not_apply() {
     let pair = Pair::new("127.0.0.1");
-    let text = stdout(&["list", "--columns", "state,local,peer,keepalive"]);
+    let text = stdout(&["list", "--text", "--columns", "state,local,peer,keepalive"]);
     let header = text.lines().next().unwrap();
     assert!(header.starts_with("STATE"));
     let (local, peer) = (header.find("LOCAL").unwrap(), header.find("PEER").unwrap());
@@ -162,6 +162,66 @@ fn text_is_aligned_and_says_what_does_not_apply() {
         assert_eq!(line, line.trim_end());
         assert_eq!(&line[local - 2..local], "  ", "{line}");
     }
+}
+
+#[test]
+fn a_pipe_gets_a_header_and_a_line_a_socket_with_tabs_between() {
+    let pair = Pair::new("127.0.0.1");
+    let text = stdout(&["list", "--columns", "state,local,peer,recv_q,cgroup_id,timer"]);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("state\tlocal\tpeer\trecv_q\tcgroup_id\ttimer"));
+    let rows: Vec<Vec<&str>> = lines.map(|l| l.split('\t').collect()).collect();
+    assert!(rows.iter().all(|r| r.len() == 6 && r.iter().all(|field| !field.is_empty())), "{text}");
+    let local = format!("127.0.0.1:{}", pair.port());
+    let of = |state| rows.iter().find(|r| r[0] == state && r[1] == local).unwrap();
+    assert_eq!((of("LISTEN")[2], of("ESTABLISHED")[3]), ("-", "0"));
+    assert_eq!(of("ESTABLISHED")[2], format!("127.0.0.1:{}", pair.client_port()));
+
+    let text = stdout(&["list", "--info", "--columns", "local,peer", &format!("sport = :{}", pair.port())]);
+    let fields = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+    let (header, row) = (fields(text.lines().next().unwrap()), fields(text.lines().nth(1).unwrap()));
+    assert_eq!(header.len(), row.len());
+    let mss = header.iter().position(|h| h == "tcp_info.snd_mss").unwrap();
+    assert!(row[mss].parse::<u32>().unwrap() > 0, "{text}");
+}
+
+#[test]
+fn options_are_read_from_the_sockets_that_the_filter_names() {
+    let pair = Pair::new("127.0.0.1");
+    let of_server = format!("sport = :{} and not state listening", pair.port());
+    let list = json(&["list", "--json", "--probe-options", &of_server]);
+    schema::check(&list, SCHEMA);
+    let options = &list["sockets"][0]["keepalive_options"];
+    assert_eq!((&options["enabled"], options.get("noticed_idle_s")), (&json!(false), None), "{list}");
+    assert!(options["idle_s"].as_u64().unwrap() > 0);
+    rustix::net::sockopt::set_socket_keepalive(&pair.server, true).unwrap();
+    rustix::net::sockopt::set_tcp_user_timeout(&pair.server, 45_000).unwrap();
+    rustix::net::sockopt::set_socket_linger(&pair.server, Some(std::time::Duration::from_secs(5))).unwrap();
+    let list = json(&["list", "--json", "--probe-options", &of_server]);
+    schema::check(&list, SCHEMA);
+    let options = &list["sockets"][0]["keepalive_options"];
+    assert_eq!((&options["enabled"], &options["linger_s"]), (&json!(true), &json!(5)));
+    assert_eq!(
+        (&options["user_timeout_ms"], &options["noticed_sending_ms"]),
+        (&json!(45_000), &json!(45_000))
+    );
+
+    let columns = ["--columns", "keepalive,user_timeout_ms,linger_s,options_unknown"];
+    let text = stdout(&[&["list", "--probe-options"], &columns[..], &[&of_server]].concat());
+    assert_eq!(text.lines().nth(1), Some("on\t45000\t5\t-"));
+    let text = stdout(&["list", "--text", "--probe-options", &of_server]);
+    assert!(text.contains("USER-TMO") && text.contains(" 45s "), "{text}");
+}
+
+#[test]
+fn sockets_are_asked_only_where_it_was_asked_for() {
+    tcptop(&["list", "--probe-options"]).assert().code(2).stdout("");
+    let needs = "the column linger_s needs --probe-options";
+    for args in [&["list", "--columns", "state,linger"][..], &["list", "--sort", "linger_s"]] {
+        let refused = tcptop(args).assert().code(2).stdout("");
+        assert!(String::from_utf8_lossy(&refused.get_output().stderr).contains(needs));
+    }
+    assert!(json(&["list", "--json"])["sockets"][0].get("keepalive_options").is_none());
 }
 
 #[test]

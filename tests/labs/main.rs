@@ -16,6 +16,7 @@ mod namespaces;
 mod observer;
 mod oracle;
 mod ports;
+mod probe;
 mod processes;
 mod scenarios;
 mod scenarios_command;

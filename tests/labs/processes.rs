@@ -25,7 +25,7 @@ use crate::tool::{self, Listed};
 const ROLE: &str = "TCPTOP_LAB_HOLDER";
 
 /// A child that ends with the test.
-struct Holder(Child);
+pub struct Holder(pub Child);
 
 impl Drop for Holder {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ impl Drop for Holder {
 }
 
 /// Starts a program whose standard input is the socket, so that it holds it without further ado.
-fn hold(host: &Host, command: &mut Command, socket: &impl AsFd) -> Holder {
+pub fn hold(host: &Host, command: &mut Command, socket: &impl AsFd) -> Holder {
     let socket: OwnedFd = socket.as_fd().try_clone_to_owned().unwrap();
     command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
     let child = host.run(|| command.spawn()).unwrap().unwrap();
@@ -44,7 +44,7 @@ fn hold(host: &Host, command: &mut Command, socket: &impl AsFd) -> Holder {
     Holder(child)
 }
 
-fn sleep() -> Command {
+pub fn sleep() -> Command {
     let mut command = Command::new("sleep");
     command.arg("60");
     command
@@ -56,7 +56,7 @@ fn actor(role: &str) -> Command {
 }
 
 /// The same, copied to where every user may run it.
-fn actor_at(program: &Path, role: &str) -> Command {
+pub fn actor_at(program: &Path, role: &str) -> Command {
     let mut command = Command::new(program);
     command.args(["processes::holder", "--exact", "--nocapture"]).env(ROLE, role);
     command
@@ -92,7 +92,7 @@ fn in_a_thread_of_its_own() {
     thread.join().unwrap();
 }
 
-fn cookie(socket: &impl AsFd) -> u64 {
+pub fn cookie(socket: &impl AsFd) -> u64 {
     rustix::net::sockopt::socket_cookie(socket).unwrap()
 }
 
@@ -101,7 +101,7 @@ fn listener(host: &Host) -> TcpListener {
 }
 
 /// Both ends of a connection.
-fn connection(host: &Host) -> (TcpStream, TcpStream) {
+pub fn connection(host: &Host) -> (TcpStream, TcpStream) {
     let listener = listener(host);
     let near = host.run(|| TcpStream::connect(listener.local_addr().unwrap())).unwrap().unwrap();
     (near, listener.accept().unwrap().0)
@@ -300,6 +300,7 @@ fn hostile_names_reach_no_terminal() {
         let texts = [
             tool::list_text(&host, &columns),
             tool::list_text(&host, &[&columns[..], &["--csv"]].concat()),
+            tool::list_text(&host, &[&columns[..], &["--text"]].concat()),
             tool::list_text(&host, &[&columns[..], &["--sort", "process"]].concat()),
             tool::report_text(&host),
         ];

@@ -21,7 +21,7 @@ pub fn list_as(host: &Host, uid: u32, program: &Path, args: &[&str]) -> Listed {
     Listed::new(json(&run(host, command.args(["list", "--json"]).args(args).uid(uid).gid(uid))))
 }
 
-/// `tcptop list` with more arguments, for people or as CSV.
+/// `tcptop list` with more arguments, as a pipe gets it or in another format.
 pub fn list_text(host: &Host, args: &[&str]) -> String {
     String::from_utf8(run(host, Command::new(TCPTOP).arg("list").args(args)).stdout).unwrap()
 }

@@ -13,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = wire::interfaces(bytes);
     let _ = wire::conntrack_stats(bytes);
     let _ = wire::file_nr(bytes);
+    let _ = wire::hierarchies(bytes).count();
     for line in bytes.split(|b| *b == b'\n') {
         let _ = wire::tcp_line(line);
     }
