@@ -39,6 +39,8 @@ pub(super) struct Args {
     /// Forbids whatever would change something: closing sockets
     #[arg(long, global = true)]
     pub(super) read_only: bool,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -257,6 +259,10 @@ impl Args {
         let args = Self::parse();
         if args.interval.is_some() && args.command.is_some() {
             let why = "--interval before a command is for the live screen, which has none";
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        if args.command.is_some() && !args.filter.text().is_empty() {
+            let why = "a filter comes after its command: tcptop list state established";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         args

@@ -9,7 +9,8 @@ use super::args::Args;
 use super::complain;
 use crate::analysis::World;
 use crate::engine::{Looker, SystemNames};
-use crate::query::filter::{Filter, Infos, Narrower, Scene};
+use crate::model::ForeignText;
+use crate::query::filter::{Filter, Infos, Narrower, Scene, keywords};
 use crate::source::Source;
 
 #[derive(ClapArgs, Debug)]
@@ -21,16 +22,42 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// The filter as it was typed.
+    pub(super) fn text(&self) -> String {
+        self.filter.join(" ")
+    }
+
     /// The filter, if there is one.
     ///
     /// # Errors
     /// A usage error that points at what is wrong with it.
     pub(super) fn parse(&self) -> Result<Option<Arc<Filter>>, clap::Error> {
-        let text = self.filter.join(" ");
-        Filter::parse(&text, &SystemNames).map_err(|e| {
-            Args::command().error(ErrorKind::ValueValidation, format!("in the filter: {}", e.pointed(&text)))
-        })
+        let text = self.text();
+        Filter::parse(&text, &SystemNames).map_err(|e| wrong(&format!("in the filter: {}", e.pointed(&text))))
     }
+
+    /// The same where the first word may have been meant for a command.
+    ///
+    /// # Errors
+    /// A usage error that points at what is wrong, or names the command.
+    pub(super) fn parse_or_command(&self) -> Result<Option<Arc<Filter>>, clap::Error> {
+        let first = self.filter.first().map_or("", |word| word);
+        let commands = Args::command();
+        let near = commands.get_subcommands().map(clap::Command::get_name).find(|name| {
+            strsim::osa_distance(name, first) <= 1 + name.len() / 6 && !keywords().any(|word| word == first)
+        });
+        match near {
+            Some(name) => Err(wrong(&format!(
+                "{} is no command and begins no filter; did you mean tcptop {name}?",
+                ForeignText::from(first)
+            ))),
+            None => self.parse(),
+        }
+    }
+}
+
+fn wrong(what: &str) -> clap::Error {
+    Args::command().error(ErrorKind::ValueValidation, what)
 }
 
 /// The world of the matching sockets. Asks for the `tcp_info` that the filter needs, and says of how many sockets it
@@ -51,24 +78,8 @@ pub(super) fn narrow(
         }
     }
     let narrowed = Narrower::new(Arc::clone(filter)).narrow(world, Some(&infos));
-    if narrowed.unknown > 0 {
-        let n = narrowed.unknown;
-        let s = if n == 1 { "" } else { "s" };
-        complain(format_args!(
-            "{n} socket{s} left out: it is not known whether they match the filter{}",
-            why(world, filter)
-        ));
+    if let Some(left_out) = narrowed.left_out(world, filter) {
+        complain(left_out);
     }
     narrowed.world
-}
-
-/// What would make it known.
-fn why(world: &World, filter: &Filter) -> String {
-    if !filter.needs().owners {
-        return String::new();
-    }
-    match world.owners() {
-        None => "; the processes were not looked at".to_owned(),
-        Some(owners) => owners.blindness().map_or_else(String::new, |b| format!("; {b}")),
-    }
 }

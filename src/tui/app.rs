@@ -9,6 +9,7 @@ use ratatui::layout::Size;
 use crate::analysis::World;
 use crate::diagnose::Judged;
 
+use super::filter::FilterState;
 use super::index::Query;
 use super::keymap::{Context, Place};
 use super::page::{Page, TablePage};
@@ -67,6 +68,8 @@ pub struct App {
     pub trail: Vec<Page>,
     /// The text that lies over everything, and its first line on the terminal.
     pub overlay: Option<(Overlay, usize)>,
+    /// Which sockets are shown.
+    pub filter: FilterState,
     /// Something to say until the next key.
     pub notice: Option<&'static str>,
     /// Numbers of the last question and the last answer.
@@ -88,6 +91,7 @@ impl App {
             tables: Screen::ALL.map(TablePage::of),
             trail: Vec::new(),
             overlay: None,
+            filter: FilterState::default(),
             notice: None,
             asked: (0, 0),
             redraw: true,
@@ -98,6 +102,15 @@ impl App {
     /// Where the user is.
     #[must_use]
     pub fn place(&self) -> Place {
+        if self.filter.line.is_some() {
+            return Place::FilterLine;
+        }
+        self.below_the_line()
+    }
+
+    /// Where the user is, whatever is typed in a line.
+    #[must_use]
+    pub fn below_the_line(&self) -> Place {
         match self.overlay {
             Some((Overlay::Help, _)) => return Place::Help,
             Some((Overlay::Findings, _)) => return Place::Findings,
@@ -142,6 +155,18 @@ impl App {
             Some(Page::Table(table)) => Some(table),
             Some(Page::Detail(_)) => None,
         }
+    }
+
+    /// The world that totals are shown of: the matching sockets, while a filter is in force.
+    #[must_use]
+    pub fn world_shown(&self) -> Option<&Arc<World>> {
+        self.filter.shown.as_ref().map(|f| &f.narrowed.world).or_else(|| self.stream.world())
+    }
+
+    /// Whether keys have to wait because what they are meant for is still on its way.
+    #[must_use]
+    pub fn holds_keys(&self) -> bool {
+        self.lacks_rows() || self.filter.is_taking()
     }
 
     /// Whether the rows of what is open are still on their way.

@@ -25,6 +25,12 @@ fn found(judged: &Judged) -> Vec<(&Finding, &Snapshot)> {
     found
 }
 
+/// What findings are called: with a filter, of what they are all the same.
+#[must_use]
+pub const fn title_of(app: &App) -> &'static str {
+    if app.filter.shown.is_some() { "Findings, of the whole machine" } else { "Findings" }
+}
+
 /// How many lines the pane wants for its findings.
 #[must_use]
 pub fn count(app: &App) -> usize {

@@ -6,6 +6,7 @@ use crate::analysis::World;
 use crate::query::Grouped;
 
 use super::app::App;
+use super::filter::draw::{shown, sockets};
 use super::format;
 use super::keymap::KEYMAP;
 use super::notes::notes;
@@ -62,22 +63,36 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
                 _ => format!("{count} netns"),
             };
             left.push(piece(netns, Role::Label, 5));
-            let sockets: usize = world.snapshots.iter().map(|s| s.sample.table.rows.len()).sum();
+            let sockets = Grouped(sockets(world)).to_string();
+            let sockets = match &app.filter.shown {
+                Some(f) => format!("{} of {sockets}", Grouped(self::sockets(&f.narrowed.world))),
+                None => sockets,
+            };
             let dump = world.snapshots.iter().map(|s| s.sample.dump_time).sum();
-            right.push(piece(format!("{} sockets", Grouped(sockets as u64)), Role::Strong, 0));
-            right.extend(churn(world, glyphs));
+            right.push(piece(format!("{sockets} sockets"), Role::Strong, 0));
+            right.extend(churn(app.world_shown().unwrap_or(world), glyphs));
             right.push(every);
             right.push(piece(format!("dump {}", format::cost(dump)), Role::Dim, 6));
             right.extend(world.own_cpu.map(|cpu| piece(format!("cpu {}", own_cpu(cpu)), Role::Dim, 8)));
         }
     }
-    shed(&mut left, &mut right, line.width);
+    let filter = shown(app).map(|text| format!("filter {text}"));
+    // The filter is always said, with as much of its words as there is room for.
+    let least = filter.as_ref().map_or(0, |text| (paint::width(text) + GAP).min(line.width / 2));
+    shed(&mut left, &mut right, line.width.saturating_sub(least));
     let mut x = line.x + 1;
     for p in &left {
         x = canvas.text(x, line.y, line.right().saturating_sub(x), &p.text, p.role) + GAP;
     }
-    let mut x =
-        if left.is_empty() { line.x } else { x.max((line.right() + GAP - 1).saturating_sub(needed(&right))) };
+    if let Some(filter) = filter {
+        let room = line.right().saturating_sub(needed(&right)).saturating_sub(x);
+        x = canvas.text(x, line.y, room, &filter, Role::Notice) + GAP;
+    }
+    let mut x = if left.is_empty() && x == line.x + 1 {
+        line.x
+    } else {
+        x.max((line.right() + GAP - 1).saturating_sub(needed(&right)))
+    };
     for p in &right {
         x = canvas.text(x, line.y, line.right().saturating_sub(x), &p.text, p.role) + GAP;
     }

@@ -5,12 +5,13 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 use crate::analysis::{Snapshot, World};
 use crate::engine::mailbox::Mailbox;
 use crate::model::{Endpoint, Ip};
+use crate::query::filter::{Filter, Narrowed, Narrower};
 use crate::query::{
     self, DestinationQuery, DestinationView, ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey,
     ProcessQuery, ProcessView, RowId, SocketKey, SocketQuery, SocketView,
@@ -230,6 +231,8 @@ pub struct Question {
     pub world: Arc<World>,
     /// What.
     pub query: Query,
+    /// Of which sockets only.
+    pub filter: Option<Arc<Filter>>,
     /// Where is this row?
     pub selected: Option<RowKey>,
 }
@@ -239,41 +242,106 @@ pub struct Question {
 pub struct Answer {
     /// Number of the question.
     pub id: u64,
-    /// The world that the rows are of.
+    /// The world that the rows are of: that of the matching sockets.
     pub world: Arc<World>,
     /// What was asked.
     pub query: Query,
+    /// The filter, and what it left.
+    pub filtered: Option<Filtered>,
     /// The row that was looked for.
     pub selected: Option<RowKey>,
     /// Where it is in the order; `None` if it is not there any more.
     pub selected_at: Option<usize>,
+    /// It is a socket that is not in the order because of the filter alone.
+    pub hidden: bool,
     /// The rows.
     pub rows: Rows,
 }
 
-/// Answers a question. The row that is looked for is found wherever it stands: if it is not among those wanted, more
-/// are sorted.
-#[must_use]
-pub fn answer(question: Question) -> Answer {
-    let Question { id, world, query, selected } = question;
-    let mut rows = query.run(&world);
-    let mut selected_at = selected.and_then(|key| rows.position(key, &world));
+/// A filter, and what it left of a world.
+#[derive(Clone, Debug)]
+pub struct Filtered {
+    /// The filter.
+    pub by: Arc<Filter>,
+    /// The matching sockets.
+    pub narrowed: Narrowed,
+}
+
+/// Answers questions, and keeps the past of the sockets that match the filter.
+#[derive(Debug, Default)]
+pub struct Index {
+    narrower: Option<Narrower>,
+    /// The world that was narrowed last, and what was left of it.
+    last: Option<(Weak<World>, Narrowed)>,
+}
+
+impl Index {
+    /// Answers a question. The row that is looked for is found wherever it stands: if it is not among those wanted, more
+    /// are sorted.
+    #[must_use]
+    pub fn answer(&mut self, question: Question) -> Answer {
+        let Question { id, world: whole, query, filter, selected } = question;
+        let filtered = self.filtered(&whole, filter);
+        // A socket whose detail is open stays there when it no longer matches.
+        let world = match &filtered {
+            Some(filtered) if !matches!(query, Query::Socket(_)) => Arc::clone(&filtered.narrowed.world),
+            _ => Arc::clone(&whole),
+        };
+        let (rows, selected_at) = find(&world, &query, selected);
+        let hidden = selected_at.is_none()
+            && filtered.is_some()
+            && matches!(selected, Some(RowKey::Socket(key)) if find_socket(&whole, key).is_some());
+        Answer { id, world, query, filtered, selected, selected_at, hidden, rows }
+    }
+
+    /// What is left of a world; a world is narrowed once, however many questions there are about it.
+    fn filtered(&mut self, whole: &Arc<World>, filter: Option<Arc<Filter>>) -> Option<Filtered> {
+        let Some(by) = filter else {
+            *self = Self::default();
+            return None;
+        };
+        if self.narrower.as_ref().is_none_or(|n| *n.filter() != by) {
+            *self = Self { narrower: Some(Narrower::new(Arc::clone(&by))), last: None };
+        }
+        let narrowed = match &self.last {
+            Some((of, narrowed)) if of.as_ptr() == Arc::as_ptr(whole) => narrowed.clone(),
+            _ => {
+                // The old table is given back before the next one is made.
+                self.last = None;
+                let narrowed = self.narrower.as_mut()?.narrow(whole, None);
+                self.last = Some((Arc::downgrade(whole), narrowed.clone()));
+                narrowed
+            }
+        };
+        Some(Filtered { by, narrowed })
+    }
+}
+
+fn find(world: &World, query: &Query, selected: Option<RowKey>) -> (Rows, Option<usize>) {
+    let mut rows = query.run(world);
+    let mut selected_at = selected.and_then(|key| rows.position(key, world));
     let more = rows.len() < rows.reachable(query.want());
     if let Some(key) = selected
         && selected_at.is_none()
         && more
         && match key {
-            RowKey::Socket(key) => find_socket(&world, key).is_some(),
+            RowKey::Socket(key) => find_socket(world, key).is_some(),
             RowKey::Peer(_) | RowKey::Destination { .. } | RowKey::Process(_) => true,
         }
     {
-        let all = query.wanting(rows.matching()).run(&world);
-        selected_at = all.position(key, &world);
+        let all = query.wanting(rows.matching()).run(world);
+        selected_at = all.position(key, world);
         if selected_at.is_some() {
             rows = all;
         }
     }
-    Answer { id, world, query, selected, selected_at, rows }
+    (rows, selected_at)
+}
+
+/// Answers a single question.
+#[must_use]
+pub fn answer(question: Question) -> Answer {
+    Index::default().answer(question)
 }
 
 /// Starts the index thread. It ends when `questions` is closed.
@@ -284,8 +352,9 @@ pub fn start(questions: Arc<Mailbox<Question>>, answers: Arc<Mailbox<Answer>>) -
     thread::Builder::new().name("index".into()).spawn(move || {
         // However this thread ends, the drawing thread hears of it.
         let _closing = CloseOnDrop(Arc::clone(&answers));
+        let mut index = Index::default();
         while let Some(question) = questions.wait() {
-            answers.post(answer(question));
+            answers.post(index.answer(question));
         }
     })
 }
@@ -313,7 +382,13 @@ mod tests {
         let world = Arc::new(testkit::world_of(testkit::many(5_000)));
         let all = sockets(5_000).run(&world);
         let key = all.key(4_321, &world);
-        let found = answer(Question { id: 1, world: Arc::clone(&world), query: sockets(50), selected: key });
+        let found = answer(Question {
+            id: 1,
+            world: Arc::clone(&world),
+            query: sockets(50),
+            filter: None,
+            selected: key,
+        });
         assert_eq!(found.selected_at, Some(4_321));
         assert_eq!(found.rows.key(4_321, &world), key);
     }
@@ -322,7 +397,7 @@ mod tests {
     fn a_row_that_ended_is_not_found_and_costs_no_full_sort() {
         let world = Arc::new(testkit::world_of(testkit::many(500)));
         let gone = Some(RowKey::Socket(SocketKey { netns: 4_026_531_840, id: 999_999 }));
-        let answer = answer(Question { id: 1, world, query: sockets(50), selected: gone });
+        let answer = answer(Question { id: 1, world, query: sockets(50), filter: None, selected: gone });
         assert_eq!((answer.selected_at, answer.rows.len()), (None, 50));
         assert_eq!(answer.rows.matching(), 500);
     }
@@ -340,8 +415,13 @@ mod tests {
     fn the_thread_answers_the_newest_question_and_ends_with_its_mailbox() {
         let world = Arc::new(testkit::world_of(testkit::many(100)));
         let (questions, answers) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
-        let question =
-            |want| Question { id: 1, world: Arc::clone(&world), query: sockets(want), selected: None };
+        let question = |want| Question {
+            id: 1,
+            world: Arc::clone(&world),
+            query: sockets(want),
+            filter: None,
+            selected: None,
+        };
         questions.post(question(1));
         questions.post(question(7));
         let thread = start(Arc::clone(&questions), Arc::clone(&answers)).unwrap();

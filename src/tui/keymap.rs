@@ -30,6 +30,13 @@ pub enum Action {
     Slower,
     Faster,
     Findings,
+    Filter,
+    LineTake,
+    LineGiveUp,
+    LineComplete,
+    LineCompleteBack,
+    LineOlder,
+    LineNewer,
     Help,
     Redraw,
     Suspend,
@@ -51,6 +58,8 @@ pub enum Place {
     Findings,
     /// The help.
     Help,
+    /// The line in which a filter is typed: characters are text there.
+    FilterLine,
 }
 
 impl Place {
@@ -73,7 +82,9 @@ pub struct Context {
 /// Where a key is live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
-    /// Everywhere.
+    /// Everywhere, where text is typed, too.
+    Everywhere,
+    /// Everywhere but where text is typed.
     Always,
     /// Where there is a way back.
     Deep,
@@ -85,6 +96,8 @@ pub enum When {
     Peers,
     /// In tables of processes.
     Processes,
+    /// While a filter is typed.
+    FilterLine,
 }
 
 impl When {
@@ -92,12 +105,14 @@ impl When {
     #[must_use]
     pub const fn is_live(self, Context { place, deep }: Context) -> bool {
         match self {
-            Self::Always => true,
-            Self::Deep => deep,
-            Self::Outside => !matches!(place, Place::Help | Place::Findings),
+            Self::Everywhere => true,
+            Self::Always => !matches!(place, Place::FilterLine),
+            Self::Deep => deep && !matches!(place, Place::FilterLine),
+            Self::Outside => !matches!(place, Place::Help | Place::Findings | Place::FilterLine),
             Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),
             Self::Processes => matches!(place, Place::Processes),
+            Self::FilterLine => matches!(place, Place::FilterLine),
         }
     }
 }
@@ -181,7 +196,46 @@ pub const KEYMAP: &[Binding] = &[
         "findings: what is wrong, the evidence, what to do and what not to do",
     )
     .short("findings"),
-    bind(&[Key::char('q'), Key::ctrl('c')], Action::Quit, When::Always, "quit").short("quit"),
+    bind(&[Key::char('q')], Action::Quit, When::Always, "quit").short("quit"),
+    bind(&[Key::ctrl('c')], Action::Quit, When::Everywhere, "quit, from the filter line, too"),
+    bind(
+        &[Key::code(KeyCode::Enter)],
+        Action::LineTake,
+        When::FilterLine,
+        "take the filter; an empty one shows every socket",
+    )
+    .short("take"),
+    bind(
+        &[Key::code(KeyCode::Esc)],
+        Action::LineGiveUp,
+        When::FilterLine,
+        "give it up: what was in force before stays",
+    )
+    .short("give up"),
+    bind(
+        &[Key::code(KeyCode::Tab)],
+        Action::LineComplete,
+        When::FilterLine,
+        "the next word that can stand here: of the language, or a value that is seen",
+    )
+    .short("complete"),
+    bind(&[Key::code(KeyCode::BackTab)], Action::LineCompleteBack, When::FilterLine, "the word before"),
+    bind(&[Key::code(KeyCode::Up), Key::ctrl('p')], Action::LineOlder, When::FilterLine, "the filter before")
+        .short("history"),
+    bind(
+        &[Key::code(KeyCode::Down), Key::ctrl('n')],
+        Action::LineNewer,
+        When::FilterLine,
+        "the filter after",
+    )
+    .short("history"),
+    bind(
+        &[Key::char('/')],
+        Action::Filter,
+        When::Outside,
+        "filter: only the sockets that match, on every screen, in the language of ss",
+    )
+    .short("filter"),
     bind(
         &[Key::code(KeyCode::Esc), Key::code(KeyCode::Backspace)],
         Action::Back,
@@ -233,8 +287,8 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::code(KeyCode::BackTab)], Action::PreviousScreen, When::Always, "previous screen"),
     bind(&[Key::char('+'), Key::char('=')], Action::Slower, When::Outside, "look less often"),
     bind(&[Key::char('-')], Action::Faster, When::Outside, "look more often"),
-    bind(&[Key::ctrl('l')], Action::Redraw, When::Always, "draw the screen anew"),
-    bind(&[Key::ctrl('z')], Action::Suspend, When::Always, "stop; fg brings it back"),
+    bind(&[Key::ctrl('l')], Action::Redraw, When::Everywhere, "draw the screen anew"),
+    bind(&[Key::ctrl('z')], Action::Suspend, When::Everywhere, "stop; fg brings it back"),
 ];
 
 /// What a key means here.
@@ -249,9 +303,17 @@ mod tests {
     use super::*;
 
     fn contexts() -> impl Iterator<Item = Context> {
-        [Place::Peers, Place::Processes, Place::Table, Place::Detail, Place::Findings, Place::Help]
-            .into_iter()
-            .flat_map(|place| [true, false].map(|deep| Context { place, deep }))
+        [
+            Place::Peers,
+            Place::Processes,
+            Place::Table,
+            Place::Detail,
+            Place::Findings,
+            Place::Help,
+            Place::FilterLine,
+        ]
+        .into_iter()
+        .flat_map(|place| [true, false].map(|deep| Context { place, deep }))
     }
 
     #[test]
@@ -271,7 +333,8 @@ mod tests {
             let digit = char::from_digit(screen.number(), 10).unwrap();
             let event = KeyEvent::new(KeyCode::Char(digit), KeyModifiers::NONE);
             for context in contexts() {
-                assert_eq!(action(event, context), Some(Action::Go(screen)));
+                let typing = context.place == Place::FilterLine;
+                assert_eq!(action(event, context), (!typing).then_some(Action::Go(screen)));
             }
         }
     }
@@ -287,6 +350,16 @@ mod tests {
         }
         let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(action(ctrl_c, Context { place: Place::Help, deep: true }), Some(Action::Quit));
+    }
+
+    #[test]
+    fn while_a_filter_is_typed_no_character_is_a_key() {
+        let here = Context { place: Place::FilterLine, deep: true };
+        for c in (' '..='~').chain(['é', '日']) {
+            assert_eq!(action(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), here), None, "{c}");
+        }
+        let esc = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+        assert_eq!(action(esc, here), Some(Action::LineGiveUp));
     }
 
     #[test]

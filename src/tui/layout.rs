@@ -58,6 +58,8 @@ pub struct Layout {
     pub text_frame: Rect,
     /// The tabs.
     pub tabs: Vec<(Screen, Rect)>,
+    /// The line in which a filter is typed, and what there is to say about it.
+    pub filter_line: Rect,
     /// Keys and notes.
     pub footer: Rect,
 }
@@ -98,7 +100,13 @@ impl Layout {
             rest.height -= 1;
             layout.footer = Rect { y: rest.bottom(), height: 1, ..rest };
         }
-        match app.place() {
+        if app.filter.line.is_some() {
+            // The text itself has room wherever anything has.
+            let height = if rest.height > 3 { 2 } else { rest.height.min(1) };
+            rest.height -= height;
+            layout.filter_line = Rect { y: rest.bottom(), height, ..rest };
+        }
+        match app.below_the_line() {
             Place::Detail | Place::Findings | Place::Help => {
                 (layout.text_frame, layout.text) =
                     if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
@@ -109,7 +117,7 @@ impl Layout {
                 }
                 layout.place_tabs(rest);
             }
-            Place::Peers | Place::Processes | Place::Table => {
+            Place::Peers | Place::Processes | Place::Table | Place::FilterLine => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
                     layout.overview(&mut rest, findings::count(app));
                 }

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod columns;
 pub mod explain;
+pub mod filter;
 pub mod findings;
 pub mod format;
 pub mod header;

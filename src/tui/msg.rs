@@ -8,6 +8,7 @@ use ratatui::layout::Size;
 use crate::engine::{Detailed, Look};
 use crate::model::{Origin, SocketRow};
 
+use super::filter::reader::{Read, Reading};
 use super::index::{Answer, Question};
 
 /// Something happened.
@@ -23,6 +24,8 @@ pub enum Msg {
     Look(Look),
     /// The index thread answered.
     Answer(Answer),
+    /// The text of a filter was read.
+    Read(Read),
     /// An exact query answered.
     Detail(Detailed),
     /// Time passed; since an arbitrary moment, never going back.
@@ -57,6 +60,8 @@ pub enum Signal {
 pub enum Effect {
     /// Ask the index thread.
     Ask(Question),
+    /// Have the text of a filter read.
+    Read(Reading),
     /// Ask the kernel about one socket.
     Detail(SocketRow, Origin),
     /// Look this often from now on.

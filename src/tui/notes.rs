@@ -43,6 +43,11 @@ pub fn notes(app: &App) -> Vec<Note> {
         };
         say(Role::Notice, format!("frozen{behind}"));
     }
+    if let Some(shown) = &app.filter.shown
+        && let Some(left_out) = shown.narrowed.left_out(world, &shown.by)
+    {
+        say(Role::Warning, left_out);
+    }
     let several = world.snapshots.len() > 1;
     let mut quiet = Vec::new();
     for snapshot in &world.snapshots {

@@ -20,7 +20,7 @@ const UNLIMITED: u64 = 1 << 62;
 
 /// Draws the panes.
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
-    let Some(snapshot) = app.stream.world().and_then(|w| w.snapshots.first()) else {
+    let Some(snapshot) = app.world_shown().and_then(|w| w.snapshots.first()) else {
         for (area, title) in [(layout.states, "States"), (layout.limits, "Limits"), (layout.ports, "Ports")] {
             if !layout.compact {
                 canvas.frame(area, title);
@@ -38,7 +38,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     canvas.frame(layout.states, "States");
     states(snapshot, inside(layout.states), canvas);
     if layout.findings.height > 2 {
-        canvas.frame(layout.findings, "Findings");
+        canvas.frame(layout.findings, findings::title_of(app));
         findings::pane(app, inside(layout.findings), canvas);
     }
     canvas.frame(layout.limits, "Limits");

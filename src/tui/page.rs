@@ -217,11 +217,15 @@ impl TablePage {
     /// Takes an answer over. The cursor stays on its row; a row that ended stays for a moment.
     pub fn accept(&mut self, answer: Answer, height: usize) {
         let now = seen(&answer.world);
+        let filter = |a: &Answer| a.filtered.as_ref().map(|f| Arc::clone(&f.by));
+        // What a filter hides has not ended.
+        let hidden = answer.hidden || self.answer.as_ref().is_some_and(|a| filter(a) != filter(&answer));
         match (self.selected, answer.selected_at) {
             (Some(_), Some(at)) => {
                 self.ghost = None;
                 self.cursor = at;
             }
+            (Some(_), None) if hidden => self.ghost = None,
             (Some(key), None) => match &self.ghost {
                 Some(ghost) if now.saturating_sub(ghost.since) >= GHOST_STAYS => self.ghost = None,
                 Some(_) => {}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::theme::{Glyphs, Role, Theme};
@@ -90,6 +90,12 @@ impl<'a> Canvas<'a> {
     pub fn tint(&mut self, area: Rect, role: Role) {
         let area = area.intersection(self.buffer.area);
         self.buffer.set_style(area, self.theme.style(role));
+    }
+
+    /// Adds a modifier to what stands in an area.
+    pub fn modify(&mut self, area: Rect, modifier: Modifier) {
+        let area = area.intersection(self.buffer.area);
+        self.buffer.set_style(area, Style::default().add_modifier(modifier));
     }
 
     /// Empties an area.

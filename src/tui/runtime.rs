@@ -18,10 +18,12 @@ use ratatui::layout::Size;
 use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_group, kill_process};
 
 use crate::engine::mailbox::{Bell, Mailbox};
-use crate::engine::{Collector, Detailed, Look};
+use crate::engine::{Collector, Detailed, Look, SystemNames};
 use crate::model::{Origin, SocketRow};
 
 use super::app::App;
+use super::filter::FilterState;
+use super::filter::reader::Readers;
 use super::index::{self, Question};
 use super::msg::{Effect, Msg, Signal};
 use super::side::Side;
@@ -114,6 +116,7 @@ pub struct Wires<'a, C> {
     inbox: Receiver<Msg>,
     questions: Arc<Mailbox<Question>>,
     answers: Arc<Mailbox<index::Answer>>,
+    readers: Readers,
     control: &'a C,
     feed_ended: bool,
 }
@@ -136,7 +139,7 @@ impl From<io::Error> for Error {
 }
 
 impl<'a, C: Control> Wires<'a, C> {
-    /// Connects a feed, and starts the index thread.
+    /// Connects a feed, and starts the index thread and those that read filters.
     ///
     /// # Errors
     /// When no thread can be made.
@@ -146,7 +149,8 @@ impl<'a, C: Control> Wires<'a, C> {
         let questions = Arc::new(Mailbox::new());
         let answers = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
         index::start(Arc::clone(&questions), Arc::clone(&answers))?;
-        Ok((Self { feed, inbox, questions, answers, control, feed_ended: false }, sender))
+        let readers = Readers::start(&SystemNames, || Mailbox::with_bell(Arc::clone(&feed.bell)))?;
+        Ok((Self { feed, inbox, questions, answers, readers, control, feed_ended: false }, sender))
     }
 
     /// What has come since the last call. Input comes first and one at a time: a key may open a page that the next key
@@ -155,6 +159,7 @@ impl<'a, C: Control> Wires<'a, C> {
         let mut messages: Vec<Msg> = self.inbox.try_iter().take(usize::from(with_input)).collect();
         messages.extend(self.feed.looks.take().map(Msg::Look));
         messages.extend(self.answers.take().map(Msg::Answer));
+        messages.extend(self.readers.take().map(Msg::Read));
         messages.extend(self.feed.details.take().map(Msg::Detail));
         if !self.feed_ended && self.feed.looks.is_closed() {
             self.feed_ended = true;
@@ -216,7 +221,7 @@ pub fn run_loop<T: Terminal, C: Control>(
     let mut wipe = false;
     loop {
         let hold = (asked + HOLD).saturating_duration_since(Instant::now());
-        let hold = if app.lacks_rows() { hold } else { Duration::ZERO };
+        let hold = if app.holds_keys() { hold } else { Duration::ZERO };
         let mut messages = wires.messages(hold.is_zero())?;
         let more_input = messages.first().is_some_and(Msg::is_input);
         messages.push(Msg::Tick(started.elapsed()));
@@ -227,6 +232,7 @@ pub fn run_loop<T: Terminal, C: Control>(
         }
         for msg in messages {
             let waiting = app.is_waiting();
+            let taking = app.filter.is_taking();
             // A terminal that shrank and grew between two frames has lost what was drawn, at the size that it had.
             wipe |= matches!(msg, Msg::Resize(_));
             for effect in update(app, msg) {
@@ -236,6 +242,12 @@ pub fn run_loop<T: Terminal, C: Control>(
                             asked = Instant::now();
                         }
                         wires.questions.post(question);
+                    }
+                    Effect::Read(reading) => {
+                        if app.filter.is_taking() && !taking {
+                            asked = Instant::now();
+                        }
+                        wires.readers.post(reading);
                     }
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::SetInterval(interval) => wires.control.set_interval(interval),
@@ -271,7 +283,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                 next = next.min(due);
             }
         }
-        if app.lacks_rows() && asked + HOLD > now {
+        if app.holds_keys() && asked + HOLD > now {
             next = next.min(asked + HOLD);
         } else if more_input || !hold.is_zero() {
             // There may be more in the queue, for which the bell has rung already.
@@ -339,13 +351,19 @@ fn read_input(sender: &Sender) {
 ///
 /// # Errors
 /// When there is no terminal, when it fails, or when a thread of ours ended unexpectedly.
-pub fn run<C: Control>(feed: Feed, control: &C, theme: &Theme, interval: Duration) -> Result<(), Error> {
+pub fn run<C: Control>(
+    feed: Feed,
+    control: &C,
+    theme: &Theme,
+    interval: Duration,
+    filter: FilterState,
+) -> Result<(), Error> {
     let tty = terminal::open_tty()?;
     let (wires, sender) = Wires::new(feed, control)?;
     let side = Side::start(sender.clone(), tty)?;
     let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
-    let mut app = App::new(terminal.size()?, interval);
+    let mut app = App { filter, ..App::new(terminal.size()?, interval) };
     let ended = run_loop(&mut app, theme, wires, &mut terminal);
     drop(terminal);
     drop(side);

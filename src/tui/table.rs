@@ -179,6 +179,9 @@ fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
 }
 
 fn draw_head<C: Column>(fit: &Fit<C>, sort: Sort<C>, head: Rect, canvas: &mut Canvas<'_>) {
+    if head.height == 0 {
+        return;
+    }
     let glyphs = canvas.glyphs();
     for placed in &fit.placed {
         let spec = placed.column.spec();

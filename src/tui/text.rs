@@ -9,7 +9,7 @@ use super::explain;
 use super::findings;
 use super::format;
 use super::index::snapshot;
-use super::keymap::{Action, Context, KEYMAP};
+use super::keymap::{Action, Context, KEYMAP, When};
 use super::layout::Layout;
 use super::notes::notes;
 use super::page::{DetailPage, Page};
@@ -26,7 +26,7 @@ const VALUE_AT: u16 = 14;
 /// Draws the open text.
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let (title, first) = match (app.overlay, app.trail.last()) {
-        (Some((Overlay::Findings, first)), _) => ("Findings", first),
+        (Some((Overlay::Findings, first)), _) => (findings::title_of(app), first),
         (Some((Overlay::Help, first)), _) => ("Help", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
         (None, _) => return,
@@ -129,6 +129,13 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         Role::Key,
         width,
     ));
+    lines.push(Vec::new());
+    lines.push(title("While a filter is typed"));
+    for binding in KEYMAP.iter().filter(|b| b.when == When::FilterLine) {
+        let names: Vec<_> = binding.keys.iter().map(|k| k.name(glyphs)).collect();
+        lines.extend(entry(&names.join("  "), 16, binding.help, Role::Key, width));
+    }
+    lines.extend(entry("Ctrl-A E W U K", 16, "as in a shell", Role::Key, width));
     if place.is_table()
         && let Some(table) = under.table()
     {

@@ -13,6 +13,7 @@ use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Sele
 
 use super::app::{App, Overlay};
 use super::columns::{self, Fit, fit};
+use super::filter;
 use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
 use super::keymap::{self, Action};
 use super::layout::{Layout, TableArea};
@@ -53,6 +54,7 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.redraw = true;
         }
         Msg::Answer(answer) => accept(app, answer, &mut effects),
+        Msg::Read(read) => filter::accept(app, read, &mut effects),
         Msg::Detail(detail) => accept_detail(app, detail),
         Msg::Tick(now) => tick(app, now),
         Msg::Signal(Signal::End) => effects.push(Effect::Quit),
@@ -91,7 +93,7 @@ fn new_look(app: &mut App, look: Arc<Judged>, effects: &mut Vec<Effect>) {
 }
 
 /// Asks the index thread for the rows of what is open.
-fn ask(app: &mut App, effects: &mut Vec<Effect>) {
+pub(super) fn ask(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(world) = app.stream.world().cloned() else { return };
     app.asked.0 += 1;
     let (query, selected) = match app.trail.last() {
@@ -99,15 +101,21 @@ fn ask(app: &mut App, effects: &mut Vec<Effect>) {
         Some(Page::Table(table)) => (table.query.clone(), table.selected),
         None => (app.root().query.clone(), app.root().selected),
     };
-    effects.push(Effect::Ask(Question { id: app.asked.0, world, query, selected }));
+    let filter = app.filter.in_force.clone();
+    effects.push(Effect::Ask(Question { id: app.asked.0, world, query, filter, selected }));
 }
 
 fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
     app.asked.1 = app.asked.1.max(answer.id);
+    let same_filter = answer.filtered.as_ref().map(|f| &f.by) == app.filter.in_force.as_ref();
+    if same_filter {
+        // Totals belong to the rows that come with them.
+        app.filter.shown.clone_from(&answer.filtered);
+    }
     let height = Layout::of(app).page_height();
     let fits = match app.trail.last_mut() {
         Some(Page::Detail(detail)) => {
-            let fits = answer.query == Query::Socket(detail.key);
+            let fits = same_filter && answer.query == Query::Socket(detail.key);
             if fits {
                 detail.accept(answer);
                 let row = detail.row().filter(|(row, _)| row.cookie() != 0 && detail.gone.is_none());
@@ -116,7 +124,8 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
             fits
         }
         _ => app.table_mut().is_some_and(|table| {
-            let fits = table.query.same_order(&answer.query) && table.selected == answer.selected;
+            let fits =
+                same_filter && table.query.same_order(&answer.query) && table.selected == answer.selected;
             if fits {
                 table.accept(answer, height);
             }
@@ -163,7 +172,10 @@ fn tick(app: &mut App, now: Duration) {
 }
 
 fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
-    let Some(action) = keymap::action(event, app.context()) else { return };
+    let Some(action) = keymap::action(event, app.context()) else {
+        app.redraw |= filter::edit(app, event, effects);
+        return;
+    };
     app.redraw = true;
     app.notice = None;
     act(app, action, effects);
@@ -192,6 +204,13 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Freeze => freeze(app, effects),
         Action::Slower => interval(app, true, effects),
         Action::Faster => interval(app, false, effects),
+        Action::Filter => filter::open(app, effects),
+        Action::LineTake
+        | Action::LineGiveUp
+        | Action::LineComplete
+        | Action::LineCompleteBack
+        | Action::LineOlder
+        | Action::LineNewer => filter::act(app, action, effects),
         Action::Help => overlay(app, Overlay::Help),
         Action::Findings => overlay(app, Overlay::Findings),
         Action::Redraw => effects.push(Effect::Retake),

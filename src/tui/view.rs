@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::paint::Canvas;
 use super::screen::Screen;
 use super::theme::{Role, Theme};
-use super::{header, overview, table, text};
+use super::{filter, header, overview, table, text};
 
 /// Draws everything.
 pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
@@ -18,9 +18,9 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     canvas.tint(area, Role::Text);
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
-    match app.place() {
+    match app.below_the_line() {
         Place::Detail | Place::Findings | Place::Help => text::draw(app, &layout, &mut canvas),
-        Place::Peers | Place::Processes | Place::Table => {
+        Place::Peers | Place::Processes | Place::Table | Place::FilterLine => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);
             }
@@ -30,7 +30,8 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
         }
     }
     tabs(app, &layout, &mut canvas);
-    if layout.footer.height > 0 {
+    filter::draw::draw(app, layout.filter_line, &mut canvas);
+    if layout.footer.height > 0 && !filter::draw::footer(app, layout.footer, &mut canvas) {
         header::footer(app, layout.footer, &mut canvas);
     }
 }

@@ -50,6 +50,10 @@ fn a_mistake_is_pointed_at() {
             .stderr(predicate::str::contains("did you mean dport?"))
             .stderr(predicate::str::contains("  dst 10.0.0.1 dprot = 80\n               ^^^^^\n"));
     }
+    tcptop(&["dst", "10.0.0.1", "dprot", "=", "80"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("did you mean dport?"));
     tcptop(&["list", &"( ".repeat(30_000)])
         .assert()
         .code(2)
@@ -84,4 +88,17 @@ fn json_lines_are_the_objects_of_the_json_list() {
     assert_eq!(cookies(&lines), cookies(whole["sockets"].as_array().unwrap()));
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|l| l["local"]["port"] == pair.port()));
+}
+
+#[test]
+fn what_stands_before_a_command_is_a_filter_or_a_mistake() {
+    let refused = |args: &[&str], why: &'static str| {
+        tcptop(args).assert().code(2).stdout("").stderr(predicate::str::contains(why));
+    };
+    refused(&["lsit"], "did you mean tcptop list?");
+    refused(&["reprot", "--json"], "unexpected argument");
+    refused(&["checks\u{1b}[2J"], "expected a condition");
+    refused(&["state", "establishd"], "did you mean established?");
+    // A word of a filter that is also a command stays a word of the filter: only the missing terminal is complained of.
+    tcptop(&["comm", "list"]).assert().code(1).stderr(predicate::str::contains("not a terminal"));
 }

@@ -245,3 +245,41 @@ fn a_panic_leaves_the_terminal_as_it_was() {
     term.is_given_back();
     assert_eq!(term.modes(), term.before);
 }
+
+#[test]
+fn a_filter_is_typed_with_a_mistake_and_then_without() {
+    let traffic = traffic();
+    let port = traffic.listener.local_addr().unwrap().port();
+    let mut term = Term::painted();
+    term.send(&format!("/sprt = :{port}"));
+    term.until("the mistake, pointed at", |s| {
+        let text = s.contents();
+        text.contains(&format!("/ sprt = :{port}")) && text.contains("^^^^") && text.contains("sport?")
+    });
+    term.send("\x1b");
+    term.until("the end of the line", |s| !s.contents().contains("sprt"));
+    term.send(&format!("/state established and sport :{port}"));
+    term.until("what matches", |s| s.contents().contains("filter state established and sport"));
+    term.send("\r3");
+    term.until("the matching sockets alone", |s| {
+        let text = s.contents();
+        let rows = || text.lines().filter(|l| l.contains("127.0.0.1:"));
+        text.contains("40 of ") && rows().count() > 5 && rows().all(|l| l.contains("ESTABLISHED"))
+    });
+    term.send("q");
+    assert!(term.ended().success());
+}
+
+#[test]
+fn a_filter_on_the_command_line_is_in_force_from_the_first_frame() {
+    let traffic = traffic();
+    let port = traffic.listener.local_addr().unwrap().port();
+    let mut term = Term::start(shell(&format!("exec $0 sport = :{port} and state established")), 80, 24);
+    term.until("the first paint", |s| s.contents().contains("REMOTE IP"));
+    term.until("the filter", |s| {
+        let text = s.contents();
+        text.contains(&format!("filter sport = :{port}")) && text.contains("40 of ")
+    });
+    term.send("q");
+    assert!(term.ended().success());
+}

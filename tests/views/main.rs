@@ -7,6 +7,7 @@
 )]
 
 mod behaviour;
+mod filter;
 mod findings;
 mod picture;
 mod processes;

@@ -9,8 +9,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, Mo
 use ratatui::layout::Size;
 use tcptop::analysis::World;
 use tcptop::diagnose::{Finding, Judged, Judgement};
+use tcptop::query::filter::Numbers;
 use tcptop::tui::app::App;
-use tcptop::tui::index::answer;
+use tcptop::tui::filter::reader::{Reading, read};
+use tcptop::tui::index::Index;
 use tcptop::tui::msg::{Effect, Msg};
 use tcptop::tui::theme::{Builtin, Theme, UNICODE};
 use tcptop::tui::update::update;
@@ -19,6 +21,9 @@ use tcptop::tui::view::view;
 pub struct Rig {
     pub app: App,
     pub theme: Theme,
+    index: Index,
+    /// Texts of filters that are not read yet, where a test wants to be slow.
+    pub unread: Option<Vec<Reading>>,
     /// What was not carried out here.
     pub effects: Vec<Effect>,
 }
@@ -28,6 +33,8 @@ impl Rig {
         Self {
             app: App::new(Size { width, height }, Duration::from_secs(1)),
             theme: Theme::builtin(Builtin::Dark, &UNICODE),
+            index: Index::default(),
+            unread: None,
             effects: Vec::new(),
         }
     }
@@ -42,7 +49,14 @@ impl Rig {
     pub fn send(&mut self, msg: Msg) {
         for effect in update(&mut self.app, msg) {
             match effect {
-                Effect::Ask(question) => self.send(Msg::Answer(answer(question))),
+                Effect::Ask(question) => {
+                    let answer = self.index.answer(question);
+                    self.send(Msg::Answer(answer));
+                }
+                Effect::Read(reading) => match &mut self.unread {
+                    Some(unread) => unread.push(reading),
+                    None => self.send(Msg::Read(read(&reading, &Numbers))),
+                },
                 other => self.effects.push(other),
             }
         }

@@ -11,6 +11,7 @@
 mod asked;
 mod ast;
 mod compile;
+mod complete;
 mod error;
 mod lexer;
 mod lookup;
@@ -26,6 +27,7 @@ mod words;
 
 pub use ast::{Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
 pub use compile::{Filter, Needs};
+pub use complete::{Completion, complete};
 pub use error::FilterError;
 pub use lookup::{Lookup, Numbers};
 pub use narrow::{Narrowed, Narrower};

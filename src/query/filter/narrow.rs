@@ -16,6 +16,22 @@ pub struct Narrowed {
     pub unknown: usize,
 }
 
+impl Narrowed {
+    /// A sentence about the sockets that were left out because it cannot be known whether they match, with what would make
+    /// it known; `None` when there are none. `whole` is the world before.
+    #[must_use]
+    pub fn left_out(&self, whole: &World, filter: &Filter) -> Option<String> {
+        let n = self.unknown;
+        let s = if n == 1 { "" } else { "s" };
+        let why = match whole.owners() {
+            _ if !filter.needs().owners => String::new(),
+            None => "; the processes were not looked at".to_owned(),
+            Some(owners) => owners.blindness().map_or_else(String::new, |b| format!("; {b}")),
+        };
+        (n > 0).then(|| format!("{n} socket{s} left out: it is not known whether they match the filter{why}"))
+    }
+}
+
 /// Applies one filter to one world after the other, so that history, growth and churn are those of the matching sockets.
 #[derive(Debug)]
 pub struct Narrower {

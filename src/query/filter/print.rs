@@ -184,7 +184,7 @@ impl Display for Network {
 }
 
 /// A text with backslashes before what would end it.
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
