@@ -13,6 +13,7 @@ mod closing;
 mod host;
 mod keepalive;
 mod opening;
+mod router;
 pub mod scenarios;
 mod sockets;
 mod specimen;
@@ -23,6 +24,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 pub use host::{Host, ProcRow};
+pub use router::Router;
 pub use sockets::{Opt, accept, bind, connect, listen, start_connect};
 pub use specimen::{MAKERS, Maker, Specimen};
 

@@ -1,7 +1,8 @@
-//! The few netfilter requests that a lab needs: track connections, translate them to few ports, forget them.
+//! The few netfilter requests that a lab needs: track connections, translate them, forget them, drop ICMP.
 //! `linux/netfilter/nfnetlink.h`, `nf_tables.h` and `nfnetlink_conntrack.h`.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
@@ -11,6 +12,7 @@ const SUBSYS_NFTABLES: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NEWTABLE: u16 = SUBSYS_NFTABLES << 8;
+const DELTABLE: u16 = SUBSYS_NFTABLES << 8 | 2;
 const NEWCHAIN: u16 = SUBSYS_NFTABLES << 8 | 3;
 const NEWRULE: u16 = SUBSYS_NFTABLES << 8 | 6;
 const CT_DELETE: u16 = SUBSYS_CTNETLINK << 8 | 2;
@@ -27,6 +29,9 @@ const HOOK_POSTROUTING: u32 = 4;
 /// After everything that decides whether a packet leaves (`NF_IP_PRI_NAT_SRC`).
 const PRIORITY_SOURCE_NAT: u32 = 100;
 const PROTO_SPECIFIED: u32 = 2;
+/// `NFT_META_L4PROTO`.
+const META_L4PROTO: u32 = 16;
+const PROTOCOL_ICMP: u8 = 1;
 
 const TABLE: &[u8] = b"lab\0";
 
@@ -60,11 +65,15 @@ impl Netfilter {
         self.add_rule(b"out\0", b"filter\0", HOOK_LOCAL_OUT, 0, &state)
     }
 
-    /// Translates the source of every IPv4 connection that leaves to one of these ports.
+    /// Translates the source of every IPv4 connection that leaves, to one of these ports if some are given.
     ///
     /// # Errors
     /// The kernel has no `nft_masq`, or no `CAP_NET_ADMIN`.
-    pub fn masquerade(&mut self, first: u16, last: u16) -> io::Result<()> {
+    pub fn masquerade(&mut self, ports: Option<RangeInclusive<u16>>) -> io::Result<()> {
+        let Some(ports) = ports else {
+            let masquerade = expression(b"masq\0", &[]);
+            return self.add_rule(b"nat\0", b"nat\0", HOOK_POSTROUTING, PRIORITY_SOURCE_NAT, &masquerade);
+        };
         // NFTA_IMMEDIATE_DREG, NFTA_IMMEDIATE_DATA: a port into a register.
         let load = |register: u32, port: u16| {
             let value = attribute(2 | NESTED, &attribute(1, &port.to_be_bytes()));
@@ -73,8 +82,39 @@ impl Netfilter {
         // NFTA_MASQ_FLAGS, NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX.
         let numbers =
             [(1, PROTO_SPECIFIED), (2, 1), (3, 2)].map(|(kind, n)| attribute(kind, &n.to_be_bytes()));
-        let expressions = [load(1, first), load(2, last), expression(b"masq\0", &numbers)].concat();
+        let expressions =
+            [load(1, *ports.start()), load(2, *ports.end()), expression(b"masq\0", &numbers)].concat();
         self.add_rule(b"nat\0", b"nat\0", HOOK_POSTROUTING, PRIORITY_SOURCE_NAT, &expressions)
+    }
+
+    /// Drops every ICMP message that this host itself sends.
+    ///
+    /// # Errors
+    /// The kernel has no nftables, or no `CAP_NET_ADMIN`.
+    pub fn drop_own_icmp(&mut self) -> io::Result<()> {
+        let number = |kind, n: u32| attribute(kind, &n.to_be_bytes());
+        // NFTA_META_DREG, NFTA_META_KEY: the protocol into register 1.
+        let load = expression(b"meta\0", &[number(1, 1), number(2, META_L4PROTO)]);
+        // NFTA_CMP_SREG, NFTA_CMP_OP (equal), NFTA_CMP_DATA.
+        let icmp = attribute(3 | NESTED, &attribute(1, &[PROTOCOL_ICMP]));
+        let compare = expression(b"cmp\0", &[number(1, 1), number(2, 0), icmp]);
+        // NFTA_IMMEDIATE_DREG (the verdict), NFTA_IMMEDIATE_DATA: NFTA_VERDICT_CODE is to drop.
+        let verdict = attribute(2 | NESTED, &attribute(2 | NESTED, &number(1, 0)));
+        let drop = expression(b"immediate\0", &[number(1, 0), verdict]);
+        self.add_rule(b"icmp\0", b"filter\0", HOOK_LOCAL_OUT, 0, &[load, compare, drop].concat())
+    }
+
+    /// Removes every rule that was added.
+    ///
+    /// # Errors
+    /// There is none, or no `CAP_NET_ADMIN`.
+    pub fn forget_rules(&mut self) -> io::Result<()> {
+        let batch = [
+            self.message(BATCH_BEGIN, 0, 0, SUBSYS_NFTABLES, &[]),
+            self.message(DELTABLE, ACK, IPV4, 0, &attribute(1, TABLE)),
+            self.message(BATCH_END, 0, 0, SUBSYS_NFTABLES, &[]),
+        ];
+        self.ask(&batch.concat())
     }
 
     /// Forgets every tracked connection.

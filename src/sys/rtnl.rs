@@ -1,7 +1,7 @@
-//! The few rtnetlink requests that a lab needs: interfaces up, addresses, a veth pair, neighbours. rtnetlink(7).
+//! The few rtnetlink requests that a lab needs: interfaces up, addresses, a veth pair, neighbours, routes. rtnetlink(7).
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
@@ -13,6 +13,9 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -129,6 +132,26 @@ impl Rtnl {
         message.attributes =
             vec![NeighbourAttribute::Destination(to), NeighbourAttribute::LinkLayerAddress(mac.to_vec())];
         self.ask(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Adds a way to the network of `to` over a gateway.
+    ///
+    /// # Errors
+    /// The gateway cannot be reached, the way is there already, or no `CAP_NET_ADMIN`.
+    pub fn add_route(&mut self, to: Ipv4Addr, prefix_len: u8, gateway: Ipv4Addr) -> io::Result<()> {
+        let network = u32::from(to) & u32::MAX.checked_shl(32 - u32::from(prefix_len)).unwrap_or(0);
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = prefix_len;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.scope = RouteScope::Universe;
+        message.header.kind = RouteType::Unicast;
+        message.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet(network.into())),
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)),
+        ];
+        self.ask(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// Sends a request and waits for the kernel's verdict.

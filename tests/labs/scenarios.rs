@@ -3,10 +3,12 @@
 //! A finding at or above warning that the scenario does not promise fails its test, too.
 //!
 //! What cannot be made real on one machine without harming it is tested on written samples beside its rule; the registry
-//! gives the reason (`Proven::Sample`).
+//! gives the reason (`Proven::Sample`). These are: `orphan-limit`, `tcp-memory`, `backlog-drops`, `neighbour-table-full`,
+//! `sysctl-max-orphans-low` and `sysctl-tcp-mem`, whose limits are the host's, and `sysctl-tw-recycle`, which no kernel since
+//! 4.12 has.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use serde_json::Value;
 use tcptop::diagnose::{Proven, all, find};
-use tcptop::lab::Host;
 use tcptop::lab::scenarios::{Fault, SCENARIOS, Scenario};
+use tcptop::lab::{Host, ProcRow};
+use tcptop::model::TcpState;
 
-use crate::harness::lab;
+use crate::harness::{lab, skip, wait_for};
 
 const TCPTOP: &str = env!("CARGO_BIN_EXE_tcptop");
 
@@ -26,15 +29,19 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The findings of `tcptop check` on a host.
 pub fn check(host: &Host, seconds: u32, args: &[&str]) -> Vec<Value> {
+    // The kernel log is the host's: it tells of the labs beside this one.
+    let mut check = look(host, seconds, &[args, &["--skip", "kernel-log"]].concat());
+    check["findings"].as_array_mut().map(std::mem::take).unwrap()
+}
+
+/// What `tcptop check` says on a host.
+fn look(host: &Host, seconds: u32, args: &[&str]) -> Value {
     let mut command = Command::new(TCPTOP);
     command.args(["check", "--json", "--interval", &seconds.to_string()]).args(args);
-    // The kernel log is the host's: it tells of the labs beside this one.
-    command.args(["--skip", "kernel-log"]);
     let output = host.run(|| command.output()).unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0..=2)), "check ended with {}: {said}", output.status);
-    let mut check: Value = serde_json::from_slice(&output.stdout).unwrap();
-    check["findings"].as_array_mut().map(std::mem::take).unwrap()
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Whether a finding counts: at or above warning.
@@ -145,8 +152,12 @@ macro_rules! scenarios {
 
         #[test]
         fn every_scenario_is_proven() {
-            let all: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
-            assert_eq!(all, [$($name),*]);
+            let mut proven = vec![$($name),*];
+            proven.push(LOGGED);
+            let mut all: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
+            all.sort_unstable();
+            proven.sort_unstable();
+            assert_eq!(all, proven);
         }
     };
 }
@@ -183,11 +194,14 @@ scenarios! {
     retransmission_storm "retransmission-storm" Proof { promises: &[("retransmission-storm", "host", "warning")], seconds: 3, ..PLAIN };
     reset_storm "reset-storm" Proof { promises: &[("reset-storm", "host", "warning")], seconds: 8, ..PLAIN };
     receive_drops "receive-drops" Proof { promises: &[("receive-drops", "host", "warning")], also: &["unread-receive-queue"], ..PLAIN };
+    path_mtu "path-mtu" Proof { promises: &[("path-mtu", "peer", "warning")], ..PLAIN };
+    old_timestamps "old-timestamps" Proof { promises: &[("paws-drops", "host", "warning")], seconds: 4, ..PLAIN };
     rp_filter "rp-filter" Proof { promises: &[("reverse-path-drops", "host", "warning"), ("sysctl-rp-filter", "sysctl", "info")], ..PLAIN };
     mtu_mismatch "mtu-mismatch" Proof { promises: &[("nic-drops", "interface", "warning")], ..PLAIN };
     udp_overflow "udp-overflow" Proof { promises: &[("udp-buffer-errors", "socket", "warning")], ..PLAIN };
     conntrack_full "conntrack-full" Proof { promises: &[("conntrack-full", "host", "critical")], ..PLAIN };
     conntrack_clash "conntrack-clash" Proof { promises: &[("conntrack-clash", "host", "warning")], also: &["syn-sent-pileup"], ..PLAIN };
+    conntrack_short_timeout "conntrack-short-timeout" Proof { promises: &[("no-keepalive", "process", "warning")], set: &["no-keepalive.idle_s=2"], ..PLAIN };
     folklore_sysctls "folklore-sysctls" Proof {
         promises: &[
             ("sysctl-timestamps-off", "sysctl", "warning"),
@@ -207,6 +221,80 @@ scenarios! {
     };
 }
 
+/// The scenario whose rule reads the log of the whole host, which tells of the labs beside this one as well.
+const LOGGED: &str = "syn-flood-logged";
+
+#[test]
+fn what_the_kernel_logs_while_it_is_watched_is_found_and_is_over_with_the_fault() {
+    lab(|| {
+        let scenario = Scenario::named(LOGGED).unwrap();
+        assert_eq!(scenario.rules, ["kernel-log"]);
+        let mut fault = scenario.start(Path::new(TCPTOP)).unwrap();
+        let only = ["--rule", "kernel-log"];
+        let ports: Vec<String> = fault.services().iter().map(|s| format!(":{}.", s.port())).collect();
+        // The port in a finding that is about this namespace.
+        let ours = |check: &Value| {
+            let finding = check["findings"].get(0)?.clone();
+            let said = finding["evidence"].as_array()?.iter().filter(|e| e["name"] == "message");
+            let said: Vec<_> = said.filter_map(|e| e["value"].as_str()).collect();
+            let named = |port: &String| said.iter().any(|text| text.contains(port.as_str()));
+            ports.iter().any(named).then_some(finding)
+        };
+        let end = Instant::now() + PATIENCE;
+        let finding = loop {
+            let check = look(fault.host(), 4, &only);
+            if let Some(why) = check["not_examined"].get(0) {
+                return skip(LOGGED, why["reason"].as_str().unwrap());
+            }
+            if let Some(finding) = ours(&check) {
+                break finding;
+            }
+            assert!(Instant::now() < end, "the kernel says nothing: {check:#}");
+        };
+        assert_eq!((&finding["severity"], &finding["subject"]["kind"]), (&"warning".into(), &"host".into()));
+        // Beside what the log repeats stands what it is about.
+        let all = look(fault.host(), 4, &[]);
+        let mut floods =
+            all["findings"].as_array().unwrap().iter().filter(|f| f["rule"] == "syn-recv-pileup");
+        let logged = |f: &Value| f["explains"].as_array().is_some_and(|e| e.contains(&"kernel-log".into()));
+        assert!(floods.any(logged), "{all:#}");
+        fault.end().unwrap();
+        assert_eq!(ours(&look(fault.host(), 1, &only)), None);
+    });
+}
+
+#[test]
+fn a_nat_that_forgets_leaves_one_end_for_ever() {
+    lab(|| {
+        let scenario = Scenario::named("conntrack-short-timeout").unwrap();
+        let fault = scenario.start(Path::new(TCPTOP)).unwrap();
+        let [service] = fault.services() else { panic!("{:?}", fault.services()) };
+        let open = |host: &Host, is: fn(&ProcRow, SocketAddr) -> bool| {
+            let rows = host.sockets().unwrap();
+            rows.iter().filter(|r| r.state == TcpState::Established && is(r, *service)).count()
+        };
+        wait_for("reset of the service", || {
+            let left = open(fault.peer_host(), |r, service| r.local == service);
+            if left == 0 { Ok(()) } else { Err(format!("{left} connections are still open there")) }
+        });
+        assert_eq!(open(fault.host(), |r, service| r.peer == service), 60, "nobody told the clients");
+        let found = check(fault.router_host().unwrap(), 1, &[]);
+        let rules: Vec<_> = found.iter().map(|f| f["rule"].as_str().unwrap()).collect();
+        assert_eq!(rules, ["sysctl-conntrack-timeouts"], "{found:#?}");
+    });
+}
+
+/// Rules that no lab proves, as the documentation of this module lists them.
+const ON_SAMPLES: &[&str] = &[
+    "backlog-drops",
+    "neighbour-table-full",
+    "orphan-limit",
+    "sysctl-max-orphans-low",
+    "sysctl-tcp-mem",
+    "sysctl-tw-recycle",
+    "tcp-memory",
+];
+
 #[test]
 fn every_rule_is_proven_in_a_scenario_that_promises_it_or_says_why_not() {
     for rule in all() {
@@ -219,6 +307,10 @@ fn every_rule_is_proven_in_a_scenario_that_promises_it_or_says_why_not() {
             Proven::Sample(why) => assert!(why.len() > 10, "{}: no reason", rule.id),
         }
     }
+    let mut on_samples: Vec<_> =
+        all().filter(|r| matches!(r.proven, Proven::Sample(_))).map(|r| r.id).collect();
+    on_samples.sort_unstable();
+    assert_eq!(on_samples, ON_SAMPLES);
     for rule in SCENARIOS.iter().flat_map(|s| s.rules) {
         assert!(find(rule).is_ok(), "{rule} is promised, but there is no such rule");
     }

@@ -39,7 +39,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: conntrack::CLASH,
         family: F,
-        proven: Proven::Sample("two packets have to race for one tuple, which no lab can make sure of"),
+        proven: Proven::Lab("conntrack-clash"),
         build: |t| Ok(Box::new(conntrack::ConntrackClash::new(t)?)),
     },
     RuleSpec {
@@ -51,15 +51,15 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: paws::ID,
         family: F,
-        proven: Proven::Sample(
-            "no program can send a segment with an old timestamp through an ordinary socket",
-        ),
+        proven: Proven::Lab("old-timestamps"),
         build: |t| Ok(Box::new(paws::PawsDrops::new(t)?)),
     },
     RuleSpec {
         id: interfaces::BACKLOG,
         family: F,
-        proven: Proven::Sample("netdev_max_backlog is a limit of the whole host"),
+        proven: Proven::Sample(
+            "the queue of a processor serves every namespace: to fill it drops the packets of others",
+        ),
         build: |_| Ok(Box::new(interfaces::BacklogDrops::default())),
     },
     RuleSpec {
@@ -101,7 +101,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: path_mtu::ID,
         family: F,
-        proven: Proven::Sample("it needs a router that drops; a cable that drops tells its sender"),
+        proven: Proven::Lab("path-mtu"),
         build: |_| Ok(Box::new(path_mtu::PathMtu::default())),
     },
     RuleSpec {
@@ -119,7 +119,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: kernel_log::ID,
         family: F,
-        proven: Proven::Sample("the kernel log is the host's, and what it says cannot be unsaid"),
+        proven: Proven::Lab("syn-flood-logged"),
         build: |_| Ok(Box::new(kernel_log::KernelLog::default())),
     },
 ];

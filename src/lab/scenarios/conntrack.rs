@@ -1,8 +1,8 @@
 //! Faults of connection tracking.
 
-use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 use super::stage::Side;
 use super::{Conduct, Fault, Part};
@@ -71,7 +71,7 @@ impl Flows {
 pub(super) fn conntrack_clash(f: &mut Fault) -> Result<()> {
     let peer = f.peer()?;
     let to = f.far_service(peer, 443, &[])?;
-    f.lab.near().run(|| Netfilter::open()?.masquerade(30_000, 30_001))?.doing(TRACKING)?;
+    f.lab.near().run(|| Netfilter::open()?.masquerade(Some(30_000..=30_001)))?.doing(TRACKING)?;
     f.forget_connections_after();
     let opts = vec![Opt::Linger(0)];
     let part =
@@ -79,6 +79,48 @@ pub(super) fn conntrack_clash(f: &mut Fault) -> Result<()> {
     f.cast("gateway", part)?;
     f.tell(format!(
         "20 connections to {to} through a source NAT with two ports; the others are dropped again and again"
+    ));
+    Ok(())
+}
+
+/// How long the NAT remembers an idle connection, and how long the service says nothing.
+const FORGETS_AFTER: u32 = 5;
+const SILENT_FOR: Duration = Duration::from_secs(8);
+
+/// A NAT on the way forgets idle connections; when the service speaks again, the NAT resets the service and tells the
+/// client nothing.
+pub(super) fn conntrack_short_timeout(f: &mut Fault) -> Result<()> {
+    let router = f.router()?;
+    router.translate(FORGETS_AFTER)?;
+    let at = SocketAddr::new(router.far(), 8883);
+    f.note_peer(at.ip());
+    let listener = f.far_listener(at, &[])?;
+    let part = Part::Call {
+        to: vec![at],
+        from: None,
+        times: 60,
+        wait: true,
+        opts: vec![],
+        conduct: Conduct::Ignore,
+    };
+    f.cast("subscriber", part)?;
+    let mut calls: Vec<TcpStream> = Vec::new();
+    let begun = Instant::now();
+    f.habit(Side::Far, Duration::from_millis(250), move || {
+        while let Ok((call, _)) = listener.accept() {
+            call.set_nonblocking(true)?;
+            calls.push(call);
+        }
+        if begun.elapsed() < SILENT_FOR {
+            return Ok(true);
+        }
+        // The first one goes into nothing; the next finds the connection reset.
+        calls.retain_mut(|call| call.write_all(b"news").is_ok());
+        Ok(!calls.is_empty())
+    })?;
+    f.tell(format!(
+        "subscriber holds 60 connections to {at} through a NAT that forgets what is idle for {FORGETS_AFTER} s; after {} s the service speaks",
+        SILENT_FOR.as_secs()
     ));
     Ok(())
 }

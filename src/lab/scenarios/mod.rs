@@ -5,7 +5,9 @@
 
 mod callers;
 mod conntrack;
+mod forged;
 mod listeners;
+mod network;
 mod part;
 mod settings;
 mod silence;

@@ -23,6 +23,9 @@ pub const READY: &str = "ready";
 /// How often a program that has something to do by itself does it.
 const TICK: Duration = Duration::from_millis(50);
 
+/// An answer that fills two packets on any ordinary way, and begins a third.
+const PAGE: usize = 4000;
+
 /// A program: its name and what it does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Role {
@@ -89,6 +92,8 @@ pub enum Conduct {
     Answer,
     /// Sends back what comes first, and closes.
     AnswerOnce,
+    /// Answers whatever comes with [`PAGE`] bytes, and goes on.
+    Deliver,
     /// Closes at once.
     Close,
     /// Closes for writing and holds it.
@@ -188,7 +193,10 @@ impl Attendance {
             // When the program ends nothing shall be left that still wants to say goodbye.
             rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         }
-        let watched = matches!(self.conduct, Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce);
+        let watched = matches!(
+            self.conduct,
+            Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce | Conduct::Deliver
+        );
         self.connections.push(Connection { stream, watched });
         Ok(())
     }
@@ -245,6 +253,7 @@ impl Attendance {
     fn read(&mut self) {
         let once = self.conduct == Conduct::AnswerOnce;
         let answers = once || self.conduct == Conduct::Answer;
+        let delivers = self.conduct == Conduct::Deliver;
         let mut buffer = [0; 16 << 10];
         self.connections.retain_mut(|c| {
             if !c.watched {
@@ -262,6 +271,9 @@ impl Attendance {
                         if once {
                             return false;
                         }
+                    }
+                    Ok(_) if delivers => {
+                        let _ = c.stream.write(&[b'.'; PAGE]);
                     }
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return true,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::part::{Part, READY, Role, allow_descriptors};
 use super::{ACTOR, Conduct};
-use crate::lab::{Doing, Host, Lab, NEAR_V4, Opt, Result, listen};
+use crate::lab::{Doing, Host, Lab, NEAR_V4, Opt, Result, Router, listen};
 use crate::model::TcpState;
 use crate::sys::netfilter::Netfilter;
 
@@ -79,6 +79,7 @@ pub struct Fault {
     services: Vec<SocketAddr>,
     peers: Vec<IpAddr>,
     executable: PathBuf,
+    router: Option<Router>,
     pub(super) lab: Lab,
 }
 
@@ -96,6 +97,7 @@ impl Fault {
             services: Vec::new(),
             peers: Vec::new(),
             executable: executable.to_owned(),
+            router: None,
             lab: Lab::new()?,
         })
     }
@@ -104,6 +106,21 @@ impl Fault {
     #[must_use]
     pub const fn host(&self) -> &Host {
         self.lab.near()
+    }
+
+    /// The host of its peers.
+    #[must_use]
+    pub const fn peer_host(&self) -> &Host {
+        self.lab.far()
+    }
+
+    /// The router between them, where there is one.
+    #[must_use]
+    pub const fn router_host(&self) -> Option<&Host> {
+        match &self.router {
+            Some(router) => Some(router.host()),
+            None => None,
+        }
     }
 
     /// What was made, line by line.
@@ -140,6 +157,7 @@ impl Fault {
         for undo in std::mem::take(&mut self.undo) {
             undo(&mut self.lab)?;
         }
+        self.router.as_mut().map_or(Ok(()), Router::heal)?;
         self.programs.clear();
         self.kept.clear();
         Ok(())
@@ -168,6 +186,19 @@ impl Fault {
     /// Notes an address that the fault is about.
     pub(super) fn note_service(&mut self, at: SocketAddr) {
         self.services.push(at);
+    }
+
+    /// Notes a peer that the fault is about.
+    pub(super) fn note_peer(&mut self, addr: IpAddr) {
+        self.peers.push(addr);
+    }
+
+    /// The router between the hosts, made at the first call; the end of the fault heals it.
+    pub(super) fn router(&mut self) -> Result<&mut Router> {
+        if self.router.is_none() {
+            self.router = Some(self.lab.add_router()?);
+        }
+        self.router.as_mut().ok_or(io::ErrorKind::NotFound).doing("making a router")
     }
 
     /// Gives the far host an address that the near host has no way to.
@@ -242,6 +273,14 @@ impl Fault {
         self.services.push(at);
         self.cast(name, Part::Serve { at, backlog, opts: vec![], conduct })?;
         Ok(at)
+    }
+
+    /// A listener on the near host that nobody serves.
+    pub(super) fn near_listener(&mut self, at: SocketAddr, backlog: i32) -> Result<()> {
+        let listener = self.lab.near().run(|| listen(at, backlog, &[]))?.doing("listening")?;
+        self.services.push(at);
+        self.keep(listener);
+        Ok(())
     }
 
     /// A listener at a peer. Its kernel makes connections and takes data by itself; nobody has to accept them.

@@ -1,6 +1,6 @@
 //! The one table of scenarios.
 
-use super::{Scenario, callers, conntrack, listeners, settings, silence};
+use super::{Scenario, callers, conntrack, listeners, network, settings, silence};
 
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
@@ -120,6 +120,14 @@ pub const SCENARIOS: &[Scenario] = &[
         start: listeners::syn_flood_no_cookies,
     },
     Scenario {
+        name: "syn-flood-logged",
+        summary: "a flood of SYNs that goes from service to service, and what the kernel log says of it",
+        teaches: "The kernel names the port, once for each listener, and the log is the host's: it shows what happened in \
+                  other namespaces, too.",
+        rules: &["kernel-log"],
+        start: network::syn_flood_logged,
+    },
+    Scenario {
         name: "ghost-connection",
         summary: "clients have connections that their server has never heard of",
         teaches: "ESTABLISHED on the client, nothing on the server: the last ACK of a syncookie handshake met a full accept queue.",
@@ -218,6 +226,21 @@ pub const SCENARIOS: &[Scenario] = &[
         start: listeners::receive_drops,
     },
     Scenario {
+        name: "path-mtu",
+        summary: "large packets vanish on the way and small ones arrive",
+        teaches: "The beginning of every answer is sent again and again, its small end is acknowledged (sacked); nothing says \
+                  why, because the router's ICMP message is filtered.",
+        rules: &["path-mtu"],
+        start: network::path_mtu,
+    },
+    Scenario {
+        name: "old-timestamps",
+        summary: "segments with timestamps of the past come in and are thrown away",
+        teaches: "PAWSEstab moves while the connection itself works: somebody on the way rewrites or replays segments.",
+        rules: &["paws-drops"],
+        start: network::old_timestamps,
+    },
+    Scenario {
         name: "rp-filter",
         summary: "reverse-path filtering drops packets from the wrong direction",
         teaches: "IPReversePathFilter moves; the effective value is the larger of conf.all and the interface.",
@@ -252,6 +275,14 @@ pub const SCENARIOS: &[Scenario] = &[
         teaches: "insert_failed moves while the table is nearly empty: another disease than a full table.",
         rules: &["conntrack-clash"],
         start: conntrack::conntrack_clash,
+    },
+    Scenario {
+        name: "conntrack-short-timeout",
+        summary: "a NAT on the way forgets idle connections after five seconds",
+        teaches: "ESTABLISHED for ever, without any timer: the service was reset long ago, and nobody tells this side. Keepalive \
+                  below the timeout of the NAT would have noticed.",
+        rules: &["no-keepalive"],
+        start: conntrack::conntrack_short_timeout,
     },
     Scenario {
         name: "folklore-sysctls",
