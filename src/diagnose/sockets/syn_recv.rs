@@ -54,9 +54,18 @@ impl SynRecvPileup {
         Ok((counts().map(|(_, m)| Movement::severity(m)).max(), evidence))
     }
 
-    fn draft(&self, context: &Context<'_>, about: Subject, rows: &[u32], backlog: Option<u32>) -> Draft {
+    fn draft(
+        &self,
+        context: &Context<'_>,
+        about: Subject,
+        rows: &[u32],
+        backlog: Option<u32>,
+        capped: bool,
+    ) -> Draft {
         let peers = context.peers(rows);
-        let many = matches!(peers[0].value, Value::Count(n) if n >= u64::from(self.numbers.flood_peers));
+        let sources = if let Value::Count(n) = peers[0].value { n } else { 0 };
+        // Where no more are kept, as many sources as requests are all that can be seen of many.
+        let many = sources >= u64::from(self.numbers.flood_peers) || (capped && sources == rows.len() as u64);
         let mut evidence = vec![sockets("syn_recv", rows.len())];
         evidence.extend(backlog.map(|b| sockets("backlog", b as usize)));
         evidence.extend(peers);
@@ -95,7 +104,13 @@ impl Rule for SynRecvPileup {
         for (at, rows) in &groups {
             let Some(l) = s.listeners.get(*at as usize) else { continue };
             if self.full.contains(&l.cookie) || overflows.is_some() {
-                drafts.push(self.draft(context, subject(l), rows, backlogs.get(at).copied()));
+                drafts.push(self.draft(
+                    context,
+                    subject(l),
+                    rows,
+                    backlogs.get(at).copied(),
+                    overflows.is_some(),
+                ));
             }
         }
         if let Some(severity) = overflows.filter(|_| drafts.is_empty()) {
@@ -106,7 +121,7 @@ impl Rule for SynRecvPileup {
                 [at] => (s.listeners.get(*at as usize).map(subject), backlogs.get(at).copied()),
                 _ => (None, None),
             };
-            let draft = self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog);
+            let draft = self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog, true);
             drafts.push(Draft { severity, ..draft });
         }
         for d in &mut drafts {
@@ -174,6 +189,13 @@ mod tests {
         let mut r = rule();
         b.judge(&mut r);
         assert_eq!(drafts(b.judge(&mut r))[0].variant, Some("few"));
+        // With cookies the table shows no more than the backlog.
+        let mut b = bench(20, 1, 20);
+        b.rows[0].send_q = 20;
+        let mut r = rule();
+        b.judge(&mut r);
+        b.set_counter(SENT, 9);
+        assert_eq!(drafts(b.judge(&mut r))[0].variant, Some("many"));
     }
 
     #[test]
