@@ -11,12 +11,13 @@ use crate::diagnose::RuleBook;
 use crate::engine::{Collector, Looker};
 use crate::tui::filter::FilterState;
 use crate::tui::theme::{LookOptions, Theme};
-use crate::tui::{self, Feed};
+use crate::tui::{self, Feed, Start};
 
 /// Shows the screen until it is quit.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let filter = args.filter.parse_or_command()?;
     let filter = FilterState::starting_with(filter, &args.filter.text());
+    let start = Start { filter, read_only: args.read_only };
     anyhow::ensure!(
         io::stdout().is_terminal(),
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
@@ -31,5 +32,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let options = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
     let theme = Theme::choose(&options, |name| std::env::var(name).ok());
     // The message holds its cause already.
-    tui::run(feed, &collector, &theme, args.interval(), filter).map_err(|e| anyhow::anyhow!("{e}"))
+    tui::run(feed, &collector, &theme, args.interval(), start).map_err(|e| anyhow::anyhow!("{e}"))
 }

@@ -1,5 +1,6 @@
 //! Threads, mailboxes, cadence: gives each job its thread and never decides what anything means.
 
+pub mod closer;
 mod collect;
 pub mod kill;
 pub mod mailbox;

@@ -45,7 +45,7 @@ impl Selection {
     }
 
     /// Prepares the selection for the rows of one snapshot.
-    pub(super) fn compile<'a>(&'a self, snapshot: &'a Snapshot) -> Compiled<'a> {
+    pub(in crate::query) fn compile<'a>(&'a self, snapshot: &'a Snapshot) -> Compiled<'a> {
         match *self {
             Self::All => Compiled::All,
             Self::Peer { addr, v4_len, v6_len } => {
@@ -60,7 +60,7 @@ impl Selection {
 }
 
 /// A selection that is ready to be asked about rows.
-pub(super) enum Compiled<'a> {
+pub(in crate::query) enum Compiled<'a> {
     All,
     Peer { network: Ip, v4: bool, v4_len: u8, v6_len: u8 },
     Listener(Listener),
@@ -71,7 +71,7 @@ pub(super) enum Compiled<'a> {
 
 impl Compiled<'_> {
     #[inline]
-    pub(super) fn matches(&self, row: &SocketRow) -> bool {
+    pub(in crate::query) fn matches(&self, row: &SocketRow) -> bool {
         match self {
             Self::All => true,
             Self::Peer { network, v4, v4_len, v6_len } => {

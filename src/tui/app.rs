@@ -9,6 +9,7 @@ use ratatui::layout::Size;
 use crate::analysis::World;
 use crate::diagnose::Judged;
 
+use super::closing::{Closing, Stage};
 use super::filter::FilterState;
 use super::index::Query;
 use super::keymap::{Context, Place};
@@ -51,6 +52,8 @@ pub enum Overlay {
     Help,
     /// What is wrong, with evidence and what to do.
     Findings,
+    /// Connections to be closed.
+    Closing,
 }
 
 /// The state of the screen.
@@ -70,6 +73,12 @@ pub struct App {
     pub overlay: Option<(Overlay, usize)>,
     /// Which sockets are shown.
     pub filter: FilterState,
+    /// Connections to be closed, as long as they are shown.
+    pub closing: Option<Closing>,
+    /// Number of the last order to the closing thread.
+    pub orders: u64,
+    /// Nothing may be changed.
+    pub read_only: bool,
     /// Something to say until the next key.
     pub notice: Option<&'static str>,
     /// Numbers of the last question and the last answer.
@@ -92,6 +101,9 @@ impl App {
             trail: Vec::new(),
             overlay: None,
             filter: FilterState::default(),
+            closing: None,
+            orders: 0,
+            read_only: false,
             notice: None,
             asked: (0, 0),
             redraw: true,
@@ -114,6 +126,10 @@ impl App {
         match self.overlay {
             Some((Overlay::Help, _)) => return Place::Help,
             Some((Overlay::Findings, _)) => return Place::Findings,
+            Some((Overlay::Closing, _)) => {
+                let asks = self.closing.as_ref().is_some_and(|c| !matches!(c.stage, Stage::Done(_)));
+                return if asks { Place::AskToClose } else { Place::Closed };
+            }
             None => {}
         }
         match self.trail.last() {

@@ -8,7 +8,7 @@ use crate::query::Grouped;
 use super::app::App;
 use super::filter::draw::{shown, sockets};
 use super::format;
-use super::keymap::KEYMAP;
+use super::keymap::{Action, KEYMAP};
 use super::notes::notes;
 use super::paint::{self, Canvas};
 use super::theme::{Glyphs, Role};
@@ -166,6 +166,9 @@ fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
     let mut keys: Vec<(String, &'static str)> = Vec::new();
     let context = app.context();
     for binding in KEYMAP.iter().filter(|b| b.when.is_live(context)) {
+        if app.read_only && matches!(binding.action, Action::Close | Action::Mark) {
+            continue;
+        }
         let (Some(word), Some(key)) = (binding.short, binding.keys.first()) else { continue };
         let name = key.name(glyphs);
         match keys.last_mut() {
@@ -175,6 +178,9 @@ fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
             }
             _ => keys.push((name, word)),
         }
+    }
+    if app.read_only {
+        keys.insert(keys.len().min(1), ("read-only".to_owned(), "nothing can be closed"));
     }
     keys
 }

@@ -31,6 +31,12 @@ pub enum Action {
     Faster,
     Findings,
     Filter,
+    Mark,
+    Close,
+    CloseThem,
+    CloseListeners,
+    CloseOwnSession,
+    CloseAll,
     LineTake,
     LineGiveUp,
     LineComplete,
@@ -58,6 +64,10 @@ pub enum Place {
     Findings,
     /// The help.
     Help,
+    /// Connections that are shown before they are closed.
+    AskToClose,
+    /// What became of them.
+    Closed,
     /// The line in which a filter is typed: characters are text there.
     FilterLine,
 }
@@ -96,6 +106,10 @@ pub enum When {
     Peers,
     /// In tables of processes.
     Processes,
+    /// Where something is chosen that could be closed: in tables and the detail of a socket.
+    Rows,
+    /// While connections are shown before they are closed.
+    AskToClose,
     /// While a filter is typed.
     FilterLine,
 }
@@ -108,7 +122,8 @@ impl When {
             Self::Everywhere => true,
             Self::Always => !matches!(place, Place::FilterLine),
             Self::Deep => deep && !matches!(place, Place::FilterLine),
-            Self::Outside => !matches!(place, Place::Help | Place::Findings | Place::FilterLine),
+            Self::Outside | Self::Rows => place.is_table() || matches!(place, Place::Detail),
+            Self::AskToClose => matches!(place, Place::AskToClose),
             Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),
             Self::Processes => matches!(place, Place::Processes),
@@ -188,6 +203,25 @@ impl Binding {
 
 /// Every key. What comes first is shown first.
 pub const KEYMAP: &[Binding] = &[
+    bind(&[Key::char('y')], Action::CloseThem, When::AskToClose, "close the connections that are shown")
+        .short("close them"),
+    bind(&[Key::char('n')], Action::Back, When::AskToClose, "close nothing").short("close nothing"),
+    bind(
+        &[Key::char('l')],
+        Action::CloseListeners,
+        When::AskToClose,
+        "close listeners, too, or leave them alone",
+    )
+    .short("listeners, too"),
+    bind(
+        &[Key::char('o')],
+        Action::CloseOwnSession,
+        When::AskToClose,
+        "close the connection that this session runs over, too, or leave it alone",
+    )
+    .short("own session, too"),
+    bind(&[Key::char('a')], Action::CloseAll, When::AskToClose, "all that match the filter instead")
+        .short("all that match"),
     bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
     bind(
         &[Key::char('7'), Key::char('f')],
@@ -264,6 +298,20 @@ pub const KEYMAP: &[Binding] = &[
     .short("group"),
     bind(&[Key::char(' ')], Action::Freeze, When::Outside, "freeze the screen; looking goes on behind it")
         .short("freeze"),
+    bind(
+        &[Key::char('K')],
+        Action::Close,
+        When::Rows,
+        "close the connections of this row, or of those that are marked; they are shown first",
+    )
+    .short("close"),
+    bind(
+        &[Key::char('t'), Key::code(KeyCode::Insert)],
+        Action::Mark,
+        When::Tables,
+        "mark a row to be closed, or take its mark away",
+    )
+    .short("mark"),
     bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
     bind(&[Key::code(KeyCode::Down), Key::char('j')], Action::Down, When::Always, "down"),
     bind(&[Key::code(KeyCode::PageUp), Key::ctrl('b')], Action::PageUp, When::Always, "a page up"),

@@ -107,7 +107,7 @@ impl Layout {
             layout.filter_line = Rect { y: rest.bottom(), height, ..rest };
         }
         match app.below_the_line() {
-            Place::Detail | Place::Findings | Place::Help => {
+            Place::Detail | Place::Findings | Place::Help | Place::AskToClose | Place::Closed => {
                 (layout.text_frame, layout.text) =
                     if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
                 if !compact {

@@ -7,6 +7,7 @@
 //! Nothing here touches the kernel's socket tables, reads a clock while drawing, or blocks while the terminal is ours.
 
 pub mod app;
+pub mod closing;
 pub mod columns;
 pub mod explain;
 pub mod filter;
@@ -31,4 +32,4 @@ pub mod theme;
 pub mod update;
 pub mod view;
 
-pub use runtime::{Control, Error, Feed, run};
+pub use runtime::{Control, Error, Feed, Start, run};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::layout::Size;
 
+use crate::engine::closer::{Answered, Order};
 use crate::engine::{Detailed, Look};
 use crate::model::{Origin, SocketRow};
 
@@ -26,6 +27,8 @@ pub enum Msg {
     Answer(Answer),
     /// The text of a filter was read.
     Read(Read),
+    /// The closing thread has something to say.
+    Answered(Answered),
     /// An exact query answered.
     Detail(Detailed),
     /// Time passed; since an arbitrary moment, never going back.
@@ -62,6 +65,8 @@ pub enum Effect {
     Ask(Question),
     /// Have the text of a filter read.
     Read(Reading),
+    /// Something for the closing thread.
+    Order(Order),
     /// Ask the kernel about one socket.
     Detail(SocketRow, Origin),
     /// Look this often from now on.

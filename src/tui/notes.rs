@@ -76,6 +76,9 @@ pub fn notes(app: &App) -> Vec<Note> {
             quiet.push(format!("{whose}{} fields of /proc not understood", sample.facts.malformed));
         }
     }
+    if app.read_only {
+        quiet.push("read-only: no connection can be closed".to_owned());
+    }
     if !world.host.privileges.has(Capability::NetAdmin) {
         quiet.push("without CAP_NET_ADMIN: socket marks are hidden".to_owned());
     }

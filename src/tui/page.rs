@@ -55,6 +55,8 @@ pub struct TablePage {
     pub offset: usize,
     /// The row that the cursor stays on. At the top there is none: the cursor shows whatever is first.
     pub selected: Option<RowKey>,
+    /// Rows that are marked.
+    pub marks: Vec<RowKey>,
     /// The selected row, when it ended a moment ago.
     pub ghost: Option<Ghost>,
     /// How many columns are scrolled out to the left.
@@ -80,6 +82,7 @@ impl TablePage {
             cursor: 0,
             offset: 0,
             selected: None,
+            marks: Vec::new(),
             ghost: None,
             skip: 0,
             widths: Vec::new(),
@@ -154,8 +157,14 @@ impl TablePage {
     /// The identity of the row under the cursor; none while it is not known, or is no more.
     #[must_use]
     pub fn key_at_cursor(&self) -> Option<RowKey> {
+        self.key(self.cursor)
+    }
+
+    /// The identity of the row in a line.
+    #[must_use]
+    pub fn key(&self, line: usize) -> Option<RowKey> {
         let answer = self.answer.as_ref()?;
-        match self.line(self.cursor) {
+        match self.line(line) {
             Line::Row(at) => answer.rows.key(at, &answer.world),
             Line::Ghost => None,
         }

@@ -17,6 +17,7 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Size;
 use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_group, kill_process};
 
+use crate::engine::closer::{self, Answered, Order};
 use crate::engine::mailbox::{Bell, Mailbox};
 use crate::engine::{Collector, Detailed, Look, SystemNames};
 use crate::model::{Origin, SocketRow};
@@ -117,6 +118,8 @@ pub struct Wires<'a, C> {
     questions: Arc<Mailbox<Question>>,
     answers: Arc<Mailbox<index::Answer>>,
     readers: Readers,
+    orders: Arc<Mailbox<Order>>,
+    answered: Arc<Mailbox<Answered>>,
     control: &'a C,
     feed_ended: bool,
 }
@@ -150,7 +153,13 @@ impl<'a, C: Control> Wires<'a, C> {
         let answers = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
         index::start(Arc::clone(&questions), Arc::clone(&answers))?;
         let readers = Readers::start(&SystemNames, || Mailbox::with_bell(Arc::clone(&feed.bell)))?;
-        Ok((Self { feed, inbox, questions, answers, readers, control, feed_ended: false }, sender))
+        let orders = Arc::new(Mailbox::new());
+        let answered = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
+        closer::start(Arc::clone(&orders), Arc::clone(&answered))?;
+        Ok((
+            Self { feed, inbox, questions, answers, readers, orders, answered, control, feed_ended: false },
+            sender,
+        ))
     }
 
     /// What has come since the last call. Input comes first and one at a time: a key may open a page that the next key
@@ -160,6 +169,7 @@ impl<'a, C: Control> Wires<'a, C> {
         messages.extend(self.feed.looks.take().map(Msg::Look));
         messages.extend(self.answers.take().map(Msg::Answer));
         messages.extend(self.readers.take().map(Msg::Read));
+        messages.extend(self.answered.take().map(Msg::Answered));
         messages.extend(self.feed.details.take().map(Msg::Detail));
         if !self.feed_ended && self.feed.looks.is_closed() {
             self.feed_ended = true;
@@ -175,6 +185,7 @@ impl<'a, C: Control> Wires<'a, C> {
 impl<C> Drop for Wires<'_, C> {
     fn drop(&mut self) {
         self.questions.close();
+        self.orders.close();
     }
 }
 
@@ -249,6 +260,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                         }
                         wires.readers.post(reading);
                     }
+                    Effect::Order(order) => drop(wires.orders.post(order)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::SetInterval(interval) => wires.control.set_interval(interval),
                     Effect::StopJob if terminal.stop_job() => {}
@@ -347,6 +359,15 @@ fn read_input(sender: &Sender) {
     }
 }
 
+/// How the screen begins.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Which sockets are shown.
+    pub filter: FilterState,
+    /// Nothing may be changed.
+    pub read_only: bool,
+}
+
 /// Shows the screen on the real terminal until it is quit.
 ///
 /// # Errors
@@ -356,14 +377,15 @@ pub fn run<C: Control>(
     control: &C,
     theme: &Theme,
     interval: Duration,
-    filter: FilterState,
+    start: Start,
 ) -> Result<(), Error> {
     let tty = terminal::open_tty()?;
     let (wires, sender) = Wires::new(feed, control)?;
     let side = Side::start(sender.clone(), tty)?;
     let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
-    let mut app = App { filter, ..App::new(terminal.size()?, interval) };
+    let Start { filter, read_only } = start;
+    let mut app = App { filter, read_only, ..App::new(terminal.size()?, interval) };
     let ended = run_loop(&mut app, theme, wires, &mut terminal);
     drop(terminal);
     drop(side);

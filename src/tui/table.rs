@@ -170,6 +170,10 @@ fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
     } else {
         format!("{}{dash}{} of {}", group(first), group(last), group(matching))
     };
+    let place = match page.marks.len() {
+        0 => place,
+        n => format!("{} marked, {place}", group(n)),
+    };
     let width = paint::width(&place) + 2;
     let taken = paint::width(title) + 6;
     if area.frame.width > width + taken {
@@ -252,9 +256,13 @@ fn draw_rows<'c, C: Column>(
                 }
             }
         }
+        let marked = !page.marks.is_empty() && page.key(line).is_some_and(|key| page.marks.contains(&key));
         if chosen {
             canvas.tint(whole, Role::Selected);
             canvas.text(whole.x, y, 1, glyphs.cursor, Role::Selected);
+        }
+        if marked {
+            canvas.text(whole.x, y, 1, glyphs.mark, if chosen { Role::Selected } else { Role::Notice });
         }
     }
 }

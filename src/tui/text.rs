@@ -29,7 +29,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
         (Some((Overlay::Findings, first)), _) => (findings::title_of(app), first),
         (Some((Overlay::Help, first)), _) => ("Help", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
-        (None, _) => return,
+        (Some((Overlay::Closing, _)) | None, _) => return,
     };
     canvas.frame(layout.text_frame, title);
     let area = layout.text;
@@ -62,7 +62,7 @@ fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
         (Some((Overlay::Findings, _)), _) => findings::page(app, width, glyphs),
         (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
-        (None, _) => Vec::new(),
+        (Some((Overlay::Closing, _)) | None, _) => Vec::new(),
     }
 }
 
@@ -112,7 +112,11 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         .filter(|b| b.when.is_live(under.context()) && !matches!(b.action, Action::Go(_)))
         .map(|b| {
             let names: Vec<_> = b.keys.iter().map(|k| k.name(glyphs)).collect();
-            (names.join("  "), b.help)
+            let names = names.join("  ");
+            if b.action == Action::Close && app.read_only {
+                return (names, "nothing: --read-only forbids to close connections");
+            }
+            (names, b.help)
         })
         .collect();
     for (keys, help) in &entries {
@@ -129,13 +133,6 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         Role::Key,
         width,
     ));
-    lines.push(Vec::new());
-    lines.push(title("While a filter is typed"));
-    for binding in KEYMAP.iter().filter(|b| b.when == When::FilterLine) {
-        let names: Vec<_> = binding.keys.iter().map(|k| k.name(glyphs)).collect();
-        lines.extend(entry(&names.join("  "), 16, binding.help, Role::Key, width));
-    }
-    lines.extend(entry("Ctrl-A E W U K", 16, "as in a shell", Role::Key, width));
     if place.is_table()
         && let Some(table) = under.table()
     {
@@ -143,6 +140,13 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         lines.push(title("Columns"));
         lines.extend(table::visit(table, ColumnHelp { width }).unwrap_or_default());
     }
+    lines.push(Vec::new());
+    lines.push(title("While a filter is typed"));
+    for binding in KEYMAP.iter().filter(|b| b.when == When::FilterLine) {
+        let names: Vec<_> = binding.keys.iter().map(|k| k.name(glyphs)).collect();
+        lines.extend(entry(&names.join("  "), 16, binding.help, Role::Key, width));
+    }
+    lines.extend(entry("Ctrl-A E W U K", 16, "as in a shell", Role::Key, width));
     let notes = notes(app);
     if !notes.is_empty() {
         lines.push(Vec::new());

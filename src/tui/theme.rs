@@ -229,6 +229,8 @@ pub struct Glyphs {
     pub arrow: &'static str,
     /// The selected row.
     pub cursor: &'static str,
+    /// A marked row.
+    pub mark: &'static str,
     /// Critical.
     pub critical: &'static str,
     /// Warning.
@@ -260,6 +262,7 @@ pub static UNICODE: Glyphs = Glyphs {
     none: "–",
     arrow: "→",
     cursor: "▌",
+    mark: "◆",
     critical: "✖",
     warning: "▲",
     notice: "•",
@@ -283,6 +286,7 @@ pub static ASCII: Glyphs = Glyphs {
     none: "-",
     arrow: "->",
     cursor: ">",
+    mark: "+",
     critical: "X",
     warning: "!",
     notice: "*",

@@ -12,6 +12,7 @@ use crate::engine::Detailed;
 use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, Sort, process_cell};
 
 use super::app::{App, Overlay};
+use super::closing::{self, Closing};
 use super::columns::{self, Fit, fit};
 use super::filter;
 use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
@@ -54,6 +55,7 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.redraw = true;
         }
         Msg::Answer(answer) => accept(app, answer, &mut effects),
+        Msg::Answered(answered) => closing::accept(app, answered),
         Msg::Read(read) => filter::accept(app, read, &mut effects),
         Msg::Detail(detail) => accept_detail(app, detail),
         Msg::Tick(now) => tick(app, now),
@@ -178,7 +180,16 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     };
     app.redraw = true;
     app.notice = None;
+    // What is being closed cannot be left before it is known what became of it.
+    let leaves = matches!(action, Action::Back | Action::Help | Action::Findings | Action::Go(_))
+        || matches!(action, Action::NextScreen | Action::PreviousScreen);
+    if leaves && app.closing.as_ref().is_some_and(Closing::is_under_way) {
+        return;
+    }
     act(app, action, effects);
+    if !matches!(app.overlay, Some((Overlay::Closing, _))) {
+        app.closing = None;
+    }
 }
 
 fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -204,6 +215,14 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Freeze => freeze(app, effects),
         Action::Slower => interval(app, true, effects),
         Action::Faster => interval(app, false, effects),
+        Action::Close => closing::open(app, effects),
+        Action::CloseThem | Action::CloseListeners | Action::CloseOwnSession | Action::CloseAll => {
+            closing::act(app, action, effects);
+        }
+        Action::Mark => {
+            closing::mark(app);
+            scroll(app, 1, effects);
+        }
         Action::Filter => filter::open(app, effects),
         Action::LineTake
         | Action::LineGiveUp
@@ -242,7 +261,13 @@ fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
 
 /// Text cannot be scrolled beyond its last line.
 fn keep_text_on_screen(app: &mut App, height: usize) {
-    let last = super::text::height(app).saturating_sub(height);
+    let last = match (&app.overlay, &app.closing) {
+        (Some((Overlay::Closing, _)), Some(closing)) => {
+            let (lines, seen) = closing::draw::height(closing, Layout::of(app).text);
+            lines.saturating_sub(seen)
+        }
+        _ => super::text::height(app).saturating_sub(height),
+    };
     if let Some((_, line)) = &mut app.overlay {
         *line = (*line).min(last);
     } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
@@ -318,6 +343,7 @@ fn group(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(table) = app.table_mut() else { return };
     match &mut table.query {
         Query::Peers(q) => {
+            table.marks.clear();
             q.group = if q.group == Grouping::Address { Grouping::NETWORK } else { Grouping::Address };
         }
         Query::Processes(q) => {

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::paint::Canvas;
 use super::screen::Screen;
 use super::theme::{Role, Theme};
-use super::{filter, header, overview, table, text};
+use super::{closing, filter, header, overview, table, text};
 
 /// Draws everything.
 pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
@@ -20,6 +20,10 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     header::draw(app, layout.header, &mut canvas);
     match app.below_the_line() {
         Place::Detail | Place::Findings | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::AskToClose | Place::Closed => {
+            let first = app.overlay.map_or(0, |(_, first)| first);
+            closing::draw::draw(app, layout.text_frame, layout.text, first, &mut canvas);
+        }
         Place::Peers | Place::Processes | Place::Table | Place::FilterLine => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);

@@ -11,6 +11,7 @@ use crate::harness::{lab, lab_with_ss, skip, wait_for};
 use crate::observer::program_for_everyone;
 use crate::ss;
 use crate::states::zoo;
+use crate::terminal::{Term, shell};
 use crate::tool::TCPTOP;
 
 /// Closes sockets of this very process, too, which is above the program that closes them.
@@ -122,6 +123,61 @@ fn an_ordinary_user_is_told_why_nothing_happened() {
         let done = host.run(|| command.output()).unwrap().unwrap();
         assert_eq!(done.status.code(), Some(1), "{}", said(&done));
         assert!(said(&done).contains("not permitted; run as root or with CAP_NET_ADMIN"), "{}", said(&done));
+        assert!(client.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
+fn the_screen_closes_what_it_has_shown_and_says_what_is_gone() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (_listener, mut client, mut server) = pair(&host);
+        let (_other_listener, mut other, _kept) = pair(&host);
+        let port = client.local_addr().unwrap().port();
+        let start = || Term::start(shell(&format!("exec $0 sport = :{port}")), 100, 30);
+        let mut term = host.run(start).unwrap();
+        term.until("the matching socket", |s| s.contents().contains("1 of 6 sockets"));
+        term.send("3");
+        term.until("its row", |s| s.contents().contains(&format!("127.0.0.1:{port} ")));
+        // The test is above the program, so its connections pass for the session's own.
+        term.send("K");
+        term.until("the refusal", |s| {
+            let text = s.contents();
+            text.contains("nothing to close") && text.contains("this session runs over it; o closes it, too")
+        });
+        term.send("yo");
+        term.until("the question", |s| {
+            let text = s.contents();
+            text.contains("Close 1 socket?") && text.contains("1 ESTABLISHED: the peer gets a reset")
+        });
+        assert!(client.take_error().unwrap().is_none(), "nothing is closed before it is confirmed");
+        term.send("y");
+        term.until("what became of it", |s| s.contents().contains("1 socket gone."));
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        let error = wait_for("reset", || server.read(&mut [0]).map_or_else(Ok, |n| Err(format!("read {n}"))));
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        other.set_nonblocking(true).unwrap();
+        assert_eq!(other.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "the other one lives");
+        term.send("\x1b");
+        term.until("the table without it", |s| s.contents().contains("0 of "));
+        term.send("q");
+        assert!(term.ended().success());
+    });
+}
+
+#[test]
+fn a_screen_that_may_not_change_anything_closes_nothing() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (_listener, client, _server) = pair(&host);
+        let start = || Term::start(shell("exec $0 --read-only state established"), 100, 30);
+        let mut term = host.run(start).unwrap();
+        term.until("the sockets", |s| s.contents().contains("2 of 3 sockets"));
+        term.send("3K");
+        term.until("the refusal", |s| s.contents().contains("--read-only: no socket can be closed"));
+        term.send("oy");
+        term.send("q");
+        assert!(term.ended().success());
         assert!(client.take_error().unwrap().is_none());
     });
 }

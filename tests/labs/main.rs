@@ -22,4 +22,7 @@ mod scenarios;
 mod scenarios_command;
 mod ss;
 mod states;
+#[path = "../pty/harness.rs"]
+#[expect(dead_code, reason = "the tests of the terminal use the rest")]
+mod terminal;
 mod tool;

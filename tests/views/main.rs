@@ -7,6 +7,7 @@
 )]
 
 mod behaviour;
+mod closing;
 mod filter;
 mod findings;
 mod picture;

@@ -141,7 +141,8 @@ fn the_help_names_every_live_key_and_every_column() {
     for binding in tcptop::tui::keymap::KEYMAP {
         let live = binding.when != tcptop::tui::keymap::When::Peers
             && binding.when != tcptop::tui::keymap::When::Processes
-            && binding.when != tcptop::tui::keymap::When::Deep;
+            && binding.when != tcptop::tui::keymap::When::Deep
+            && binding.when != tcptop::tui::keymap::When::AskToClose;
         assert_eq!(text.contains(binding.help), live, "{}", binding.help);
     }
     reads(&rig.line_with("KEEPALIVE "), &["SO_KEEPALIVE"]);

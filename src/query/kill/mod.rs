@@ -2,11 +2,14 @@
 //!
 //! `SOCK_DESTROY` ends the connection, not the descriptor: the program keeps it and learns by an error.
 
+mod meant;
+
 use std::fmt;
 
 use super::RowId;
 use crate::analysis::World;
 use crate::model::{Endpoint, Origin, RowFlags, SocketRow, TcpState};
+pub use meant::{Group, Listed, Meant, Verdict, meant};
 
 /// A socket to be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
