@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::analysis::Age;
+use crate::diagnose::Severity;
 use crate::model::{Bytes, Endpoint, ForeignText, Ip, Span, TimerKind};
 
 /// A value of a table. Its `Display` is for people and is safe for a terminal; [`Cell::plain`] is for programs.
@@ -45,6 +46,8 @@ pub enum Cell<'a> {
     Ratio(f64),
     /// The used part of a limit, 1 for all of it: a [`Cell::Ratio`] that is worth a bar where there is room.
     Gauge(f64),
+    /// How bad a finding is, and whether it is over; nothing for what could not be judged.
+    Severity(Option<Severity>, bool),
     /// A network interface by its number.
     Interface(u32),
     /// A process that holds a socket, and how many others do.
@@ -104,6 +107,9 @@ impl fmt::Display for Cell<'_> {
             Self::Rate(r) if r.abs() < 10.0 => write!(f, "{r:+.1}"),
             Self::Rate(r) => write!(f, "{r:+.0}"),
             Self::Ratio(r) | Self::Gauge(r) => write!(f, "{:.0}%", r * 100.0),
+            Self::Severity(None, _) => f.write_char('?'),
+            Self::Severity(_, true) => f.write_str("over"),
+            Self::Severity(Some(severity), false) => f.write_str(severity.name()),
             Self::Interface(n) => write!(f, "if{n}"),
             Self::Process { name, pid, others } => {
                 write!(f, "{name}[{pid}]")?;

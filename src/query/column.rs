@@ -70,6 +70,10 @@ impl Spec {
     pub(super) const fn ascending(self) -> Self {
         Self { descending: false, ..self }
     }
+
+    pub(super) const fn descending(self) -> Self {
+        Self { descending: true, ..self }
+    }
 }
 
 /// The columns of one table.

@@ -1,7 +1,7 @@
 //! What is shown, in which order: columns, sorting, grouping, selection.
 //!
-//! Everything here is a pure function of a [`World`](crate::analysis::World) and a query: no kernel, no clock, no
-//! terminal. A view holds row numbers, not rows; a [`Cell`] is made of a row only when it is shown. Each table has
+//! Everything here is a pure function of a [`World`](crate::analysis::World), judged or not, and a query: no kernel, no
+//! clock, no terminal. A view holds row numbers, not rows; a [`Cell`] is made of a row only when it is shown. Each table has
 //! one enum of its columns, and everything that names, sorts, sizes or explains a column is made from it.
 //!
 //! Every order is total (the sort key, then the identity of the row), so that rows never change places by chance.
@@ -11,6 +11,7 @@ mod column;
 mod columns;
 mod destinations;
 pub mod filter;
+mod findings;
 mod key;
 pub mod kill;
 mod listeners;
@@ -29,6 +30,10 @@ pub use cell::Cell;
 pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
 pub use columns::{ColumnId, Owner, cell, owner};
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
+pub use findings::{
+    FindingColumn, FindingKey, FindingQuery, FindingRow, FindingView, Outcome, finding, finding_cell,
+    findings, proof, ranked,
+};
 pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
 pub use options::OPTION_COLUMNS;
 pub use owned::{HeldBy, held_by};

@@ -1,5 +1,7 @@
 //! Which sockets a view shows.
 
+use std::sync::Arc;
+
 use super::process_groups::{Members, ProcessKey};
 use crate::analysis::Snapshot;
 use crate::model::{Endpoint, Ip, RowFlags, SocketRow, TcpState};
@@ -35,6 +37,13 @@ pub enum Selection {
     Processes(ProcessKey),
     /// The sockets in some states, as a mask of [`TcpState::bit`].
     States(u32),
+    /// These sockets.
+    Cookies {
+        /// Inode of their network namespace.
+        netns: u64,
+        /// Their cookies, in ascending order.
+        cookies: Arc<[u64]>,
+    },
 }
 
 impl Selection {
@@ -55,6 +64,8 @@ impl Selection {
             Self::Destination { local, peer } => Compiled::Destination { local, peer },
             Self::Processes(ref key) => Compiled::Processes(Members::new(key, snapshot)),
             Self::States(mask) => Compiled::States(mask),
+            Self::Cookies { netns, .. } if netns != snapshot.sample.netns.inode => Compiled::States(0),
+            Self::Cookies { ref cookies, .. } => Compiled::Cookies(Arc::clone(cookies)),
         }
     }
 }
@@ -67,6 +78,7 @@ pub(in crate::query) enum Compiled<'a> {
     Destination { local: Ip, peer: Endpoint },
     Processes(Members<'a>),
     States(u32),
+    Cookies(Arc<[u64]>),
 }
 
 impl Compiled<'_> {
@@ -85,6 +97,7 @@ impl Compiled<'_> {
             }
             Self::Processes(processes) => processes.matches(row),
             Self::States(mask) => row.state.bit() & mask != 0,
+            Self::Cookies(cookies) => cookies.binary_search(&row.cookie()).is_ok(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::process::Processes;
 use super::rows::List;
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::Snapshot;
+use crate::diagnose::Severity;
 use crate::model::{RowFlags, SocketRow, TcpInfo, TimerKind};
 use crate::query::{Cell, Column as _, ColumnId, RowId, cell, held_by};
 
@@ -236,6 +237,7 @@ impl Socket<'_> {
             }
             Cell::Age(age) => map.serialize_entry(key, &age.seen.as_secs()),
             Cell::Timer { .. } => map.serialize_entry(key, &Timer::of(self.row)),
+            Cell::Severity(severity, _) => map.serialize_entry(key, &severity.map(Severity::name)),
         }
     }
 }

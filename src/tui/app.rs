@@ -50,8 +50,6 @@ impl Stream {
 pub enum Overlay {
     /// The keys.
     Help,
-    /// What is wrong, with evidence and what to do.
-    Findings,
     /// Connections to be closed.
     Closing,
 }
@@ -125,7 +123,6 @@ impl App {
     pub fn below_the_line(&self) -> Place {
         match self.overlay {
             Some((Overlay::Help, _)) => return Place::Help,
-            Some((Overlay::Findings, _)) => return Place::Findings,
             Some((Overlay::Closing, _)) => {
                 let asks = self.closing.as_ref().is_some_and(|c| !matches!(c.stage, Stage::Done(_)));
                 return if asks { Place::AskToClose } else { Place::Closed };
@@ -134,6 +131,7 @@ impl App {
         }
         match self.trail.last() {
             Some(Page::Detail(_)) => Place::Detail,
+            Some(Page::Finding(_)) => Place::Finding,
             _ => match self.table().map(|t| &t.query) {
                 Some(Query::Peers(_)) => Place::Peers,
                 Some(Query::Processes(_)) => Place::Processes,
@@ -160,7 +158,7 @@ impl App {
         match self.trail.last() {
             None => Some(self.root()),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_)) => None,
+            Some(Page::Detail(_) | Page::Finding(_)) => None,
         }
     }
 
@@ -169,7 +167,7 @@ impl App {
         match self.trail.last_mut() {
             None => Some(&mut self.tables[self.screen.index()]),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_)) => None,
+            Some(Page::Detail(_) | Page::Finding(_)) => None,
         }
     }
 

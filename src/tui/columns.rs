@@ -4,7 +4,8 @@ use ratatui::layout::Rect;
 
 use crate::model::TcpState;
 use crate::query::{
-    Column, ColumnId, DestinationColumn, ListenerColumn, PeerColumn, ProcessColumn, ProcessGrouping, Sort,
+    Column, ColumnId, DestinationColumn, FindingColumn, ListenerColumn, PeerColumn, ProcessColumn,
+    ProcessGrouping, Sort,
 };
 
 use super::paint;
@@ -69,6 +70,12 @@ pub fn processes(group: ProcessGrouping) -> Vec<ProcessColumn> {
     let single = group == ProcessGrouping::Process;
     let wanted = |c: &ProcessColumn| *c != needless && (single || *c != ProcessColumn::Pid);
     PROCESSES.iter().copied().filter(wanted).collect()
+}
+
+/// The columns of the findings table, the namespace where there are several.
+#[must_use]
+pub fn findings(several: bool) -> Vec<FindingColumn> {
+    with_netns(FINDINGS, several, FindingColumn::Netns)
 }
 
 fn with_netns<C: Column>(columns: &[C], several: bool, netns: C) -> Vec<C> {
@@ -154,6 +161,15 @@ const DESTINATIONS: &[DestinationColumn] = &[
     DestinationColumn::Reusable,
     DestinationColumn::Growth,
     DestinationColumn::Exhausted,
+];
+
+const FINDINGS: &[FindingColumn] = &[
+    FindingColumn::Severity,
+    FindingColumn::Title,
+    FindingColumn::Subject,
+    FindingColumn::Since,
+    FindingColumn::Status,
+    FindingColumn::Rule,
 ];
 
 /// A column and where it stands.

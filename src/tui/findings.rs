@@ -1,29 +1,21 @@
-//! What is wrong: the pane of the first screen, and the page with evidence and what to do.
+//! What is wrong: the pane of the first screen, and the page of one finding with evidence and what to do.
+
+use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use crate::analysis::Snapshot;
+use crate::analysis::World;
 use crate::diagnose::knowledge::{self, Live, Style, label, title};
-use crate::diagnose::{Finding, Judged, Judgement, Severity, Status};
-use crate::query::Span;
+use crate::diagnose::{Draft, Evidence, Finding, Status, Value};
+use crate::query::{FindingKey, FindingRow, Grouped, Outcome, Span, ranked};
 
 use super::app::App;
+use super::format;
+use super::layout::{Layout, inside};
+use super::page::FindingPage;
 use super::paint::{self, Canvas};
-use super::text::Line;
+use super::text::{Line, title as heading, wrap};
 use super::theme::{Glyphs, Role};
-
-/// The findings of all namespaces, the worst first, each with the snapshot that it is of.
-fn found(judged: &Judged) -> Vec<(&Finding, &Snapshot)> {
-    let mut found: Vec<_> = judged
-        .judgements
-        .iter()
-        .zip(&judged.world.snapshots)
-        .flat_map(|(j, s)| j.findings.iter().map(move |f| (f, &**s)))
-        .collect();
-    // The order within a severity is that of the judge.
-    found.sort_by_key(|(f, _)| (f.status != Status::Firing, std::cmp::Reverse(f.draft.severity)));
-    found
-}
 
 /// What findings are called: with a filter, of what they are all the same.
 #[must_use]
@@ -37,35 +29,27 @@ pub fn count(app: &App) -> usize {
     app.stream.shown.as_deref().map_or(0, |j| j.judgements.iter().map(|j| j.findings.len()).sum())
 }
 
-const fn role(finding: &Finding) -> Role {
-    match (&finding.status, finding.draft.severity) {
-        (Status::Clearing(_), _) => Role::Dim,
-        (_, Severity::Critical) => Role::Critical,
-        (_, Severity::Warning) => Role::Warning,
-        (_, Severity::Info) => Role::Notice,
-    }
+const fn is_over(finding: &Finding) -> bool {
+    matches!(finding.status, Status::Clearing(_))
 }
 
-const fn mark(finding: &Finding, glyphs: &Glyphs) -> &'static str {
-    match (&finding.status, finding.draft.severity) {
-        (Status::Clearing(_), _) => glyphs.none,
-        (_, Severity::Critical) => glyphs.critical,
-        (_, Severity::Warning) => glyphs.warning,
-        (_, Severity::Info) => glyphs.notice,
-    }
+/// How many of so many findings have a line of their own; where not all have, the last line is for the others.
+const fn shown(found: usize, lines: usize) -> usize {
+    if found > lines { lines.saturating_sub(1) } else { found }
 }
 
 /// Draws the pane: a line a finding, the last one for those that have no room.
 pub fn pane(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     let Some(judged) = app.stream.shown.as_deref() else { return };
-    let found = found(judged);
+    let found = ranked(judged);
     let lines = usize::from(area.height);
-    let shown = if found.len() > lines { lines.saturating_sub(1) } else { found.len() };
+    let shown = shown(found.len(), lines);
     let (x, width) = (area.x + 1, area.width.saturating_sub(2));
     for ((finding, _), y) in found.iter().take(shown).zip(area.y..) {
         let glyphs = canvas.glyphs();
-        let end = canvas.text(x, y, width, mark(finding, glyphs), role(finding));
-        let role = if matches!(finding.status, Status::Clearing(_)) { Role::Dim } else { Role::Text };
+        let (mark, role) = format::severity(Some(finding.draft.severity), is_over(finding), glyphs);
+        let end = canvas.text(x, y, width, mark, role);
+        let role = if is_over(finding) { Role::Dim } else { Role::Text };
         let room = (x + width).saturating_sub(end + 1);
         let words = title(finding);
         let words = paint::cut(&words, room, glyphs);
@@ -77,76 +61,219 @@ pub fn pane(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     }
 }
 
-/// The page: every finding with its evidence, what it means and what to do.
+/// The finding that stands in a line of the terminal; none beside the findings.
 #[must_use]
-pub fn page(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    let Some(judged) = app.stream.shown.as_deref() else { return Vec::new() };
-    let found = found(judged);
-    let mut lines: Vec<Line> = Vec::new();
-    if found.is_empty() {
-        lines.push(vec![("Nothing was found to be wrong.".to_owned(), Role::Good)]);
+pub fn key_at(app: &App, layout: &Layout, y: u16) -> Option<FindingKey> {
+    let area = if layout.compact { layout.findings } else { inside(layout.findings) };
+    let found = ranked(app.stream.shown.as_deref()?);
+    let line = usize::from(y.checked_sub(area.y)?);
+    if line >= shown(found.len(), usize::from(area.height)) {
+        return None;
     }
-    for (finding, snapshot) in found {
-        let severity = finding.draft.severity.name();
-        lines.push(vec![
-            (format!("{} ", mark(finding, glyphs)), role(finding)),
-            (title(finding), Role::Strong),
-        ]);
-        let held = Span::from_seconds(snapshot.observed.saturating_sub(finding.since).as_secs_f64());
-        let status = match &finding.status {
-            Status::Firing => format!("{severity}, seen for {held}"),
-            Status::Clearing(at) => format!(
-                "over for {}",
-                Span::from_seconds(snapshot.observed.saturating_sub(*at).as_secs_f64())
-            ),
-            Status::Unknown(why) => format!("{severity}, cannot be examined now: {why}"),
-        };
-        lines.push(vec![(format!("  {}: {status}", finding.rule), Role::Dim)]);
-        for evidence in &finding.draft.evidence {
-            lines.push(vec![
-                (format!("  {}: ", label(finding.rule, evidence.name)), Role::Label),
-                (evidence.value.to_string(), Role::Text),
-                (format!("  ({}, {})", evidence.source.name(), evidence.scope.name()), Role::Dim),
-            ]);
-        }
-        lines.extend(document(finding, judged, snapshot, width));
+    let (finding, snapshot) = found.get(line)?;
+    Some(FindingKey {
+        netns: snapshot.sample.netns.inode,
+        rule: finding.rule,
+        subject: Some(finding.draft.subject.clone()),
+    })
+}
+
+/// The page of one finding, or of a rule that could not be judged.
+#[must_use]
+pub fn page(page: &FindingPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+    let Some((row, world)) = page.row() else {
+        let text = if page.gone.is_some() { "the finding is gone" } else { "looking for the finding" };
+        return vec![vec![(text.to_owned(), Role::Dim)]];
+    };
+    let mut lines = head(row, world, width, glyphs);
+    if let Some(since) = page.gone {
+        let ago = format::seconds(page.seen.saturating_sub(since));
+        let text = format!("Gone for {ago}; this is what was last seen.");
+        lines.extend(wrapped(&text, width, Role::Warning));
+    }
+    if let Some(finding) = row.finding() {
         lines.push(Line::new());
+        lines.push(heading("Evidence"));
+        lines.extend(evidence(finding, width, glyphs));
+        lines.push(Line::new());
+        lines.extend(proof(page, finding, width, glyphs));
     }
-    lines.extend(unjudged(judged));
+    lines.push(Line::new());
+    lines.extend(document(row, world, width));
     lines
 }
 
-/// What the rule's document says, indented.
-fn document(finding: &Finding, judged: &Judged, snapshot: &Snapshot, width: u16) -> Vec<Line> {
-    let Some(document) = knowledge::document(finding.rule) else { return Vec::new() };
-    let live = Live::of(&judged.world.host, snapshot).with(finding);
-    let blocks = knowledge::render(document, live);
+fn wrapped(text: &str, width: u16, role: Role) -> impl Iterator<Item = Line> {
+    wrap(text, width).into_iter().map(move |line| vec![(line, role)])
+}
+
+/// What is wrong, since when, and whether it still is.
+fn head(row: &FindingRow, world: &World, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+    let finding = row.finding();
+    let over = row.is_over();
+    let (mark, role) = format::severity(finding.map(|f| f.draft.severity), over, glyphs);
+    let mut lines: Vec<Line> = wrap(&row.title, width.saturating_sub(paint::width(mark) + 1))
+        .into_iter()
+        .enumerate()
+        .map(|(n, line)| {
+            let pad =
+                if n == 0 { format!("{mark} ") } else { " ".repeat(usize::from(paint::width(mark)) + 1) };
+            vec![(pad, role), (line, if over { Role::Dim } else { Role::Strong })]
+        })
+        .collect();
+    let whose = if world.snapshots.len() > 1 {
+        format!(" in network namespace {}", row.netns)
+    } else {
+        String::new()
+    };
+    let said = match (&row.outcome, finding) {
+        (Outcome::NotExamined, _) => format!("{}{whose} could not be judged.", row.key.rule),
+        (Outcome::AskAgain, _) => format!("{}{whose} needs a longer observation.", row.key.rule),
+        (Outcome::Found(_), Some(finding)) => said(finding, row, &whose),
+        (Outcome::Found(_), None) => String::new(),
+    };
+    lines.extend(wrapped(&said, width, Role::Dim));
+    lines
+}
+
+fn said(finding: &Finding, row: &FindingRow, whose: &str) -> String {
+    let span = |t: Duration| Span::from_millis(t.as_secs() * 1000);
+    let (rule, severity) = (finding.rule, finding.draft.severity.name());
+    let sure = finding.draft.confidence.name();
+    let held = span(row.held().unwrap_or_default());
+    let mut text = match &finding.status {
+        Status::Firing => format!("{rule}{whose}: {severity}, confidence {sure}, seen for {held}."),
+        Status::Clearing(at) => {
+            let over = span(row.observed.saturating_sub(*at));
+            format!("{rule}{whose}: over for {over}. It was {severity} when it was last seen.")
+        }
+        Status::Unknown(why) => {
+            format!("{rule}{whose}: {severity} when it was last seen, cannot be examined now: {why}.")
+        }
+    };
+    if !finding.explained.is_empty() {
+        text.push_str(" It accounts for: ");
+        text.push_str(&finding.explained.join(", "));
+        text.push('.');
+    }
+    text
+}
+
+/// Each piece with its value, where it comes from and for what part of the machine it speaks; below the first its past.
+fn evidence(finding: &Finding, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+    let pieces: Vec<_> = finding.draft.evidence.iter().map(|e| (label(finding.rule, e.name), e)).collect();
+    let widest = pieces.iter().map(|(label, _)| paint::width(label)).max().unwrap_or(0);
+    // Two cells between the columns; a long label does not push the values off a narrow screen.
+    let at = widest.min(width / 2) + 2;
+    let values = pieces.iter().map(|(_, e)| paint::width(&e.value.to_string())).filter(|w| *w <= 16);
+    let value_width = values.max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (n, (label, piece)) in pieces.iter().enumerate() {
+        lines.extend(one_piece(label, piece, at, value_width, width));
+        if n == 0 {
+            lines.extend(past(finding, piece, at, width, glyphs));
+        }
+    }
+    lines
+}
+
+fn spaces(count: u16) -> String {
+    " ".repeat(usize::from(count))
+}
+
+fn one_piece(label: &str, piece: &Evidence, at: u16, value_width: u16, width: u16) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let fill = at.saturating_sub(paint::width(label));
+    let mut line: Line = vec![(label.to_owned(), Role::Label)];
+    if fill < 2 {
+        lines.push(std::mem::take(&mut line));
+        line.push((spaces(at), Role::Text));
+    } else {
+        line.push((spaces(fill), Role::Text));
+    }
+    let mut words = wrap(&piece.value.to_string(), width.saturating_sub(at).max(8)).into_iter();
+    let mut last = words.next().unwrap_or_default();
+    line.push((last.clone(), Role::Strong));
+    for word in words {
+        lines
+            .push(std::mem::replace(&mut line, vec![(spaces(at), Role::Text), (word.clone(), Role::Strong)]));
+        last = word;
+    }
+    let from = format!("{}, {}", piece.source.name(), piece.scope.name());
+    let used = paint::width(&last);
+    let gap = value_width.saturating_sub(used) + 2;
+    if at + used + gap + paint::width(&from) <= width {
+        line.push((format!("{}{from}", spaces(gap)), Role::Dim));
+    } else {
+        lines.push(std::mem::replace(&mut line, vec![(spaces(at), Role::Text), (from, Role::Dim)]));
+    }
+    lines.push(line);
+    lines
+}
+
+/// The main number over the past looks.
+fn past(finding: &Finding, piece: &Evidence, at: u16, width: u16, glyphs: &Glyphs) -> Option<Line> {
+    let history = &finding.history;
+    let [least, most] =
+        [f64::min, f64::max].map(|pick: fn(f64, f64) -> f64| history.iter().copied().reduce(pick));
+    let (least, most) = (like(&piece.value, least?), like(&piece.value, most?));
+    let words = format!("{least} to {most} in {} looks", Grouped(history.len() as u64));
+    let room = width.saturating_sub(at + paint::width(&words) + 2);
+    if history.len() < 2 || room < 4 {
+        return None;
+    }
+    let spark = paint::sparkline(history.iter().copied(), room.min(60), 0.0, glyphs);
+    Some(vec![(spaces(at), Role::Text), (spark, Role::Spark), (format!("  {words}"), Role::Dim)])
+}
+
+/// A number in the unit of a value.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was made of such a value")]
+fn like(value: &Value, x: f64) -> Value {
+    match value {
+        Value::Count(_) => Value::Count(x as u64),
+        Value::Bytes(_) => Value::Bytes(x as u64),
+        Value::Number(_) => Value::Number(x as i64),
+        Value::Ratio(_) => Value::Ratio(x),
+        Value::PerSecond(_) => Value::PerSecond(x),
+        Value::PerMinute(_) => Value::PerMinute(x),
+        Value::Time(_) => Duration::try_from_secs_f64(x).map_or(Value::Unknown, Value::Time),
+        Value::Text(_) | Value::Unknown => Value::Unknown,
+    }
+}
+
+/// How to get at the rows that prove it.
+fn proof(page: &FindingPage, finding: &Finding, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+    let count = finding.draft.proof.len();
+    let enter = glyphs.enter;
+    let text = match page.proof() {
+        None => "No single socket proves it: it is the machine's, not a connection's.".to_owned(),
+        Some(_) if count >= Draft::PROOF => {
+            format!("{enter} shows the first {} of the sockets that prove it.", Grouped(count as u64))
+        }
+        Some(_) if count > 1 => format!("{enter} shows the {} sockets that prove it.", Grouped(count as u64)),
+        Some(_) if count == 1 => format!("{enter} shows the socket that proves it."),
+        Some(_) => format!("{enter} shows the sockets of {}.", finding.draft.subject),
+    };
+    wrapped(&text, width, Role::Key).collect()
+}
+
+/// What the rule's document says.
+fn document(row: &FindingRow, world: &World, width: u16) -> Vec<Line> {
+    let Some(document) = knowledge::document(row.key.rule) else { return Vec::new() };
+    let snapshot = world.snapshots.get(usize::from(row.ns));
+    let live = snapshot.map_or(Live::nothing(), |s| Live::of(&world.host, s));
+    let live = row.finding().map_or(live, |f| live.with(f));
+    explanation(&knowledge::render(document, live), width)
+}
+
+/// A document as lines.
+pub(super) fn explanation(blocks: &[knowledge::Block], width: u16) -> Vec<Line> {
     let role = |style| match style {
         Style::Plain => Role::Text,
         Style::Code => Role::Key,
         Style::Strong => Role::Strong,
         Style::Heading => Role::Title,
     };
-    knowledge::layout(&blocks, usize::from(width.saturating_sub(2)))
-        .into_iter()
-        .map(|runs| {
-            let indent = ("  ".to_owned(), Role::Text);
-            std::iter::once(indent).chain(runs.into_iter().map(|r| (r.text, role(r.style)))).collect()
-        })
-        .collect()
-}
-
-/// Rules that could not be judged, and why.
-fn unjudged(judged: &Judged) -> Vec<Line> {
-    let reasons: Vec<Line> = judged
-        .judgements
-        .iter()
-        .flat_map(Judgement::unjudged)
-        .map(|(rule, why)| vec![(format!("  {rule}: "), Role::Label), (why, Role::Dim)])
-        .collect();
-    if reasons.is_empty() {
-        return reasons;
-    }
-    let heading = vec![("Not judged".to_owned(), Role::Title)];
-    std::iter::once(heading).chain(reasons).collect()
+    let line = |runs: knowledge::Line| runs.into_iter().map(|r| (r.text, role(r.style))).collect();
+    knowledge::layout(blocks, usize::from(width)).into_iter().map(line).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::diagnose::Severity;
 use crate::query::{Bytes, Cell, Grouped, Span};
 
 use super::paint::Canvas;
@@ -102,6 +103,10 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
             let text = if glyphs.ellipsis.is_ascii() { text.replace('×', "x") } else { text };
             (text, if *retrans > 0 { Role::Notice } else { Role::Text })
         }
+        Cell::Severity(severity, over) => {
+            let (mark, role) = self::severity(*severity, *over, glyphs);
+            (if severity.is_some() { format!("{mark} {cell}") } else { mark.to_owned() }, role)
+        }
         other => (other.to_string(), Role::Text),
     }
 }
@@ -111,6 +116,18 @@ pub fn gauge(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, ratio: f64) {
     let level = Level::of(ratio);
     let role = if level == Level::Calm { Role::Bar } else { level.role() };
     canvas.gauge(x, y, width, ratio, role);
+}
+
+/// The sign of a finding and its style; what is over and what could not be judged steps back.
+#[must_use]
+pub const fn severity(severity: Option<Severity>, over: bool, glyphs: &Glyphs) -> (&'static str, Role) {
+    match severity {
+        _ if over => (glyphs.none, Role::Dim),
+        Some(Severity::Critical) => (glyphs.critical, Role::Critical),
+        Some(Severity::Warning) => (glyphs.warning, Role::Warning),
+        Some(Severity::Info) => (glyphs.notice, Role::Notice),
+        None => ("?", Role::Dim),
+    }
 }
 
 /// How near a limit is. The steps are those of the rule about ephemeral ports.

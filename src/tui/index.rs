@@ -9,16 +9,18 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 use crate::analysis::{Snapshot, World};
+use crate::diagnose::Judged;
 use crate::engine::mailbox::Mailbox;
 use crate::model::{Endpoint, Ip};
 use crate::query::filter::{Filter, Narrowed, Narrower};
 use crate::query::{
-    self, DestinationQuery, DestinationView, ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey,
-    ProcessQuery, ProcessView, RowId, SocketKey, SocketQuery, SocketView,
+    self, DestinationQuery, DestinationView, FindingKey, FindingQuery, FindingRow, FindingView,
+    ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey, ProcessQuery, ProcessView, RowId,
+    SocketKey, SocketQuery, SocketView,
 };
 
 /// The identity of a row of any table over time.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum RowKey {
     /// A peer or a network, by its first address.
     Peer(Ip),
@@ -35,6 +37,8 @@ pub enum RowKey {
     },
     /// A row of the processes table, by a hash of its key.
     Process(u64),
+    /// A finding, or a rule that could not be judged.
+    Finding(FindingKey),
 }
 
 impl RowKey {
@@ -60,6 +64,10 @@ pub enum Query {
     Processes(ProcessQuery),
     /// One socket, wherever it is now.
     Socket(SocketKey),
+    /// Findings, and the rules that could not be judged.
+    Findings(FindingQuery),
+    /// One of them.
+    Finding(FindingKey),
 }
 
 impl Query {
@@ -72,7 +80,8 @@ impl Query {
             Self::Listeners(q) => q.want,
             Self::Destinations(q) => q.want,
             Self::Processes(q) => q.want,
-            Self::Socket(_) => 1,
+            Self::Findings(q) => q.want,
+            Self::Socket(_) | Self::Finding(_) => 1,
         }
     }
 
@@ -86,7 +95,8 @@ impl Query {
             Self::Listeners(q) => q.want = want,
             Self::Destinations(q) => q.want = want,
             Self::Processes(q) => q.want = want,
-            Self::Socket(_) => {}
+            Self::Findings(q) => q.want = want,
+            Self::Socket(_) | Self::Finding(_) => {}
         }
         query
     }
@@ -97,7 +107,13 @@ impl Query {
         *self == other.wanting(self.want())
     }
 
-    fn run(&self, world: &World) -> Rows {
+    /// Whether a filter applies: findings are of the whole machine, and what is open stays when it no longer matches.
+    const fn is_narrowed(&self) -> bool {
+        !matches!(self, Self::Socket(_) | Self::Findings(_) | Self::Finding(_))
+    }
+
+    /// The rows of the world that is left of a look.
+    fn run(&self, look: &Judged, world: &World) -> Rows {
         match self {
             Self::Peers(q) => Rows::Peers(query::peers(world, q)),
             Self::Sockets(q) => Rows::Sockets(query::sockets(world, q)),
@@ -105,6 +121,8 @@ impl Query {
             Self::Destinations(q) => Rows::Destinations(query::destinations(world, q)),
             Self::Processes(q) => Rows::Processes(query::processes(world, q)),
             Self::Socket(key) => Rows::Socket(find_socket(world, *key)),
+            Self::Findings(q) => Rows::Findings(query::findings(look, q)),
+            Self::Finding(key) => Rows::Finding(query::finding(look, key).map(Box::new)),
         }
     }
 }
@@ -124,6 +142,10 @@ pub enum Rows {
     Processes(ProcessView),
     /// The socket, if it still is.
     Socket(Option<RowId>),
+    /// Findings, and the rules that could not be judged.
+    Findings(FindingView),
+    /// The finding, if it still is.
+    Finding(Option<Box<FindingRow>>),
 }
 
 impl Rows {
@@ -135,6 +157,8 @@ impl Rows {
             Self::Processes(v) => v.rows.len(),
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.len(),
             Self::Socket(id) => usize::from(id.is_some()),
+            Self::Findings(v) => v.rows.len(),
+            Self::Finding(row) => usize::from(row.is_some()),
         }
     }
 
@@ -152,6 +176,8 @@ impl Rows {
             Self::Processes(v) => v.matching,
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.matching,
             Self::Socket(id) => usize::from(id.is_some()),
+            Self::Findings(v) => v.matching,
+            Self::Finding(row) => usize::from(row.is_some()),
         }
     }
 
@@ -165,7 +191,7 @@ impl Rows {
     #[must_use]
     pub fn row(&self, at: usize) -> Option<RowId> {
         match self {
-            Self::Peers(_) | Self::Processes(_) => None,
+            Self::Peers(_) | Self::Processes(_) | Self::Findings(_) | Self::Finding(_) => None,
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.get(at).copied(),
             Self::Socket(id) => id.filter(|_| at == 0),
         }
@@ -194,11 +220,15 @@ impl Rows {
                 let netns = snapshot.sample.netns.inode;
                 Some(RowKey::Destination { netns, local: d.local, peer: d.peer })
             }
+            Self::Findings(v) => v.rows.get(at).map(|r| RowKey::Finding(r.key.clone())),
+            Self::Finding(row) => row.as_ref().filter(|_| at == 0).map(|r| RowKey::Finding(r.key.clone())),
         }
     }
 
-    fn position(&self, key: RowKey, world: &World) -> Option<usize> {
-        (0..self.len()).find(|at| self.key(*at, world) == Some(key))
+    /// Where a row is in the order.
+    #[must_use]
+    pub fn position(&self, key: &RowKey, world: &World) -> Option<usize> {
+        (0..self.len()).find(|at| self.key(*at, world).as_ref() == Some(key))
     }
 }
 
@@ -227,8 +257,8 @@ fn find_socket(world: &World, key: SocketKey) -> Option<RowId> {
 pub struct Question {
     /// Number of the question, growing.
     pub id: u64,
-    /// Of which world.
-    pub world: Arc<World>,
+    /// Of which look.
+    pub look: Arc<Judged>,
     /// What.
     pub query: Query,
     /// Of which sockets only.
@@ -280,17 +310,17 @@ impl Index {
     /// are sorted.
     #[must_use]
     pub fn answer(&mut self, question: Question) -> Answer {
-        let Question { id, world: whole, query, filter, selected } = question;
-        let filtered = self.filtered(&whole, filter);
-        // A socket whose detail is open stays there when it no longer matches.
+        let Question { id, look, query, filter, selected } = question;
+        let whole = &look.world;
+        let filtered = self.filtered(whole, filter);
         let world = match &filtered {
-            Some(filtered) if !matches!(query, Query::Socket(_)) => Arc::clone(&filtered.narrowed.world),
-            _ => Arc::clone(&whole),
+            Some(filtered) if query.is_narrowed() => Arc::clone(&filtered.narrowed.world),
+            _ => Arc::clone(whole),
         };
-        let (rows, selected_at) = find(&world, &query, selected);
+        let (rows, selected_at) = find(&look, &world, &query, selected.as_ref());
         let hidden = selected_at.is_none()
             && filtered.is_some()
-            && matches!(selected, Some(RowKey::Socket(key)) if find_socket(&whole, key).is_some());
+            && matches!(selected, Some(RowKey::Socket(key)) if find_socket(whole, key).is_some());
         Answer { id, world, query, filtered, selected, selected_at, hidden, rows }
     }
 
@@ -317,19 +347,19 @@ impl Index {
     }
 }
 
-fn find(world: &World, query: &Query, selected: Option<RowKey>) -> (Rows, Option<usize>) {
-    let mut rows = query.run(world);
+fn find(look: &Judged, world: &World, query: &Query, selected: Option<&RowKey>) -> (Rows, Option<usize>) {
+    let mut rows = query.run(look, world);
     let mut selected_at = selected.and_then(|key| rows.position(key, world));
     let more = rows.len() < rows.reachable(query.want());
     if let Some(key) = selected
         && selected_at.is_none()
         && more
         && match key {
-            RowKey::Socket(key) => find_socket(world, key).is_some(),
-            RowKey::Peer(_) | RowKey::Destination { .. } | RowKey::Process(_) => true,
+            RowKey::Socket(key) => find_socket(world, *key).is_some(),
+            RowKey::Peer(_) | RowKey::Destination { .. } | RowKey::Process(_) | RowKey::Finding(_) => true,
         }
     {
-        let all = query.wanting(rows.matching()).run(world);
+        let all = query.wanting(rows.matching()).run(look, world);
         selected_at = all.position(key, world);
         if selected_at.is_some() {
             rows = all;
@@ -370,6 +400,7 @@ impl Drop for CloseOnDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SocketRow;
     use crate::query::{ColumnId, Grouping, PeerColumn, Selection, Sort};
     use crate::testkit;
 
@@ -377,27 +408,31 @@ mod tests {
         Query::Sockets(SocketQuery { select: Selection::All, sort: Sort::by(ColumnId::RecvQ), want })
     }
 
+    fn look_at(rows: Vec<SocketRow>) -> Arc<Judged> {
+        Arc::new(Judged { world: Arc::new(testkit::world_of(rows)), judgements: Vec::new() })
+    }
+
     #[test]
     fn a_row_is_found_even_far_below_what_was_wanted() {
-        let world = Arc::new(testkit::world_of(testkit::many(5_000)));
-        let all = sockets(5_000).run(&world);
-        let key = all.key(4_321, &world);
+        let look = look_at(testkit::many(5_000));
+        let all = sockets(5_000).run(&look, &look.world);
+        let key = all.key(4_321, &look.world);
         let found = answer(Question {
             id: 1,
-            world: Arc::clone(&world),
+            look: Arc::clone(&look),
             query: sockets(50),
             filter: None,
-            selected: key,
+            selected: key.clone(),
         });
         assert_eq!(found.selected_at, Some(4_321));
-        assert_eq!(found.rows.key(4_321, &world), key);
+        assert_eq!(found.rows.key(4_321, &look.world), key);
     }
 
     #[test]
     fn a_row_that_ended_is_not_found_and_costs_no_full_sort() {
-        let world = Arc::new(testkit::world_of(testkit::many(500)));
+        let look = look_at(testkit::many(500));
         let gone = Some(RowKey::Socket(SocketKey { netns: 4_026_531_840, id: 999_999 }));
-        let answer = answer(Question { id: 1, world, query: sockets(50), filter: None, selected: gone });
+        let answer = answer(Question { id: 1, look, query: sockets(50), filter: None, selected: gone });
         assert_eq!((answer.selected_at, answer.rows.len()), (None, 50));
         assert_eq!(answer.rows.matching(), 500);
     }
@@ -413,11 +448,11 @@ mod tests {
 
     #[test]
     fn the_thread_answers_the_newest_question_and_ends_with_its_mailbox() {
-        let world = Arc::new(testkit::world_of(testkit::many(100)));
+        let look = look_at(testkit::many(100));
         let (questions, answers) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
         let question = |want| Question {
             id: 1,
-            world: Arc::clone(&world),
+            look: Arc::clone(&look),
             query: sockets(want),
             filter: None,
             selected: None,

@@ -29,7 +29,6 @@ pub enum Action {
     Freeze,
     Slower,
     Faster,
-    Findings,
     Filter,
     Mark,
     Close,
@@ -60,8 +59,8 @@ pub enum Place {
     Table,
     /// The detail of a socket.
     Detail,
-    /// What is wrong.
-    Findings,
+    /// A finding.
+    Finding,
     /// The help.
     Help,
     /// Connections that are shown before they are closed.
@@ -112,6 +111,8 @@ pub enum When {
     AskToClose,
     /// While a filter is typed.
     FilterLine,
+    /// Where there is something to open.
+    Openable,
 }
 
 impl When {
@@ -122,12 +123,14 @@ impl When {
             Self::Everywhere => true,
             Self::Always => !matches!(place, Place::FilterLine),
             Self::Deep => deep && !matches!(place, Place::FilterLine),
-            Self::Outside | Self::Rows => place.is_table() || matches!(place, Place::Detail),
+            Self::Outside => place.is_table() || matches!(place, Place::Detail | Place::Finding),
+            Self::Rows => place.is_table() || matches!(place, Place::Detail),
             Self::AskToClose => matches!(place, Place::AskToClose),
             Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),
             Self::Processes => matches!(place, Place::Processes),
             Self::FilterLine => matches!(place, Place::FilterLine),
+            Self::Openable => place.is_table() || matches!(place, Place::Finding),
         }
     }
 }
@@ -223,13 +226,8 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('a')], Action::CloseAll, When::AskToClose, "all that match the filter instead")
         .short("all that match"),
     bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
-    bind(
-        &[Key::char('7'), Key::char('f')],
-        Action::Findings,
-        When::Always,
-        "findings: what is wrong, the evidence, what to do and what not to do",
-    )
-    .short("findings"),
+    bind(&[Key::char('7'), Key::char('f')], Action::Go(Screen::Findings), When::Always, "Findings")
+        .short("findings"),
     bind(&[Key::char('q')], Action::Quit, When::Always, "quit").short("quit"),
     bind(&[Key::ctrl('c')], Action::Quit, When::Everywhere, "quit, from the filter line, too"),
     bind(
@@ -280,8 +278,8 @@ pub const KEYMAP: &[Binding] = &[
     bind(
         &[Key::code(KeyCode::Enter)],
         Action::Open,
-        When::Tables,
-        "open: the sockets of a row, or a socket's detail",
+        When::Openable,
+        "open: the sockets of a row, a socket, a finding, the sockets that prove it",
     )
     .short("open"),
     bind(&[Key::char('<')], Action::SortLeft, When::Tables, "sort by the column to the left").short("sort"),
@@ -356,7 +354,7 @@ mod tests {
             Place::Processes,
             Place::Table,
             Place::Detail,
-            Place::Findings,
+            Place::Finding,
             Place::Help,
             Place::FilterLine,
         ]

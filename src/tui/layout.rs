@@ -35,6 +35,17 @@ pub struct TableArea {
     pub rows: Rect,
 }
 
+/// The tab of a screen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tab {
+    /// Which.
+    pub screen: Screen,
+    /// Its name, as long as there is room for.
+    pub label: &'static str,
+    /// Where it stands.
+    pub area: Rect,
+}
+
 /// Where everything stands. What has no room is empty.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Layout {
@@ -57,7 +68,7 @@ pub struct Layout {
     /// The frame of the text.
     pub text_frame: Rect,
     /// The tabs.
-    pub tabs: Vec<(Screen, Rect)>,
+    pub tabs: Vec<Tab>,
     /// The line in which a filter is typed, and what there is to say about it.
     pub filter_line: Rect,
     /// Keys and notes.
@@ -107,7 +118,7 @@ impl Layout {
             layout.filter_line = Rect { y: rest.bottom(), height, ..rest };
         }
         match app.below_the_line() {
-            Place::Detail | Place::Findings | Place::Help | Place::AskToClose | Place::Closed => {
+            Place::Detail | Place::Finding | Place::Help | Place::AskToClose | Place::Closed => {
                 (layout.text_frame, layout.text) =
                     if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
                 if !compact {
@@ -179,20 +190,27 @@ impl Layout {
         self.table.rows = inner;
     }
 
-    /// The tabs stand in the lower edge of the last frame.
+    /// The tabs stand in the lower edge of the last frame: with air around them where there is room, else with short names.
     fn place_tabs(&mut self, frame: Rect) {
+        type Name = fn(Screen) -> &'static str;
         if self.compact || frame.height < 2 {
             return;
         }
+        let styles: [(Name, u16); 3] = [(Screen::title, 4), (Screen::title, 3), (Screen::short, 3)];
+        let room = frame.width.saturating_sub(4);
+        let needs =
+            |(name, air): (Name, u16)| Screen::ALL.iter().map(|s| paint::width(name(*s)) + air).sum::<u16>();
+        let (name, air) = styles.into_iter().find(|s| needs(*s) <= room).unwrap_or((Screen::short, 3));
         let y = frame.bottom() - 1;
         let mut x = frame.x + 2;
         for screen in Screen::ALL {
+            let label = name(screen);
             // " 1 Overview "
-            let width = paint::width(screen.title()) + 4;
+            let width = paint::width(label) + air;
             if x + width + 1 >= frame.right() {
                 break;
             }
-            self.tabs.push((screen, Rect { x, y, width, height: 1 }));
+            self.tabs.push(Tab { screen, label, area: Rect { x, y, width, height: 1 } });
             x += width;
         }
     }
@@ -200,7 +218,7 @@ impl Layout {
     /// The tab at a place of the terminal.
     #[must_use]
     pub fn tab_at(&self, at: Position) -> Option<Screen> {
-        self.tabs.iter().find(|(_, area)| area.contains(at)).map(|(screen, _)| *screen)
+        self.tabs.iter().find(|tab| tab.area.contains(at)).map(|tab| tab.screen)
     }
 
     /// How many lines of rows, or of text, there are.

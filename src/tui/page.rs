@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analysis::World;
+use crate::diagnose::{Finding, Judged};
 use crate::model::{Origin, SocketDetail, SocketRow};
 use crate::query::{
-    Cell, ColumnId, DestinationColumn, DestinationQuery, Grouping, ListenerColumn, ListenerQuery, PeerColumn,
-    PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery, Sort, cell,
-    destination_cell, listener_cell, process_cell,
+    Cell, ColumnId, DestinationColumn, DestinationQuery, FindingColumn, FindingKey, FindingQuery, FindingRow,
+    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping,
+    ProcessQuery, Selection, SocketKey, SocketQuery, Sort, cell, destination_cell, listener_cell,
+    process_cell, proof,
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
@@ -63,6 +65,8 @@ pub struct TablePage {
     pub skip: usize,
     /// The widest values seen so far, column by column.
     pub widths: Vec<u16>,
+    /// The finding whose proof it shows: the sockets are those that prove it now.
+    pub proves: Option<FindingKey>,
 }
 
 /// When a world was seen, by the clock of its samples.
@@ -86,6 +90,7 @@ impl TablePage {
             ghost: None,
             skip: 0,
             widths: Vec::new(),
+            proves: None,
         }
     }
 
@@ -110,6 +115,9 @@ impl TablePage {
             Screen::Ports => {
                 Query::Destinations(DestinationQuery { sort: Sort::by(DestinationColumn::Ratio), want: STEP })
             }
+            Screen::Findings => {
+                Query::Findings(FindingQuery { sort: Sort::by(FindingColumn::Severity), want: STEP })
+            }
         };
         let title = if screen == Screen::Overview { Screen::Peers.title() } else { screen.title() };
         Self::new(title, query)
@@ -128,6 +136,33 @@ impl TablePage {
         match &self.answer.as_ref()?.rows {
             Rows::Processes(view) => view.blind.as_deref(),
             _ => None,
+        }
+    }
+
+    /// The sockets that prove a finding; none where no socket does.
+    #[must_use]
+    pub fn proving(key: &FindingKey, finding: &Finding) -> Option<Self> {
+        let title = format!("Proof of {}: {}", finding.rule, finding.draft.subject);
+        let page = Self::sockets(title, proof(finding, key.netns)?);
+        Some(Self { proves: Some(key.clone()), ..page })
+    }
+
+    /// Keeps the sockets that prove a finding in step with it, as long as there is such a finding.
+    pub fn follow(&mut self, look: &Judged) {
+        let Some(key) = &self.proves else { return };
+        let finding = crate::query::finding(look, key);
+        let select = finding.as_ref().and_then(FindingRow::finding).and_then(|f| proof(f, key.netns));
+        if let (Some(select), Query::Sockets(q)) = (select, &mut self.query) {
+            q.select = select;
+        }
+    }
+
+    /// Whether the row at a place of the order is of something that is over.
+    #[must_use]
+    pub fn is_over(&self, row: usize) -> bool {
+        match self.answer.as_ref().map(|a| &a.rows) {
+            Some(Rows::Findings(v)) => v.rows.get(row).is_some_and(FindingRow::is_over),
+            _ => false,
         }
     }
 
@@ -229,7 +264,7 @@ impl TablePage {
         let filter = |a: &Answer| a.filtered.as_ref().map(|f| Arc::clone(&f.by));
         // What a filter hides has not ended.
         let hidden = answer.hidden || self.answer.as_ref().is_some_and(|a| filter(a) != filter(&answer));
-        match (self.selected, answer.selected_at) {
+        match (&self.selected, answer.selected_at) {
             (Some(_), Some(at)) => {
                 self.ghost = None;
                 self.cursor = at;
@@ -240,7 +275,7 @@ impl TablePage {
                 Some(_) => {}
                 None => {
                     let label = self.answer.as_ref().and_then(|before| label(before, key, self.cursor));
-                    self.ghost = label.map(|label| Ghost { key, label, since: now });
+                    self.ghost = label.map(|label| Ghost { key: key.clone(), label, since: now });
                 }
             },
             (None, _) => self.ghost = None,
@@ -254,9 +289,9 @@ impl TablePage {
 }
 
 /// What a row showed, in one line.
-fn label(answer: &Answer, key: RowKey, cursor: usize) -> Option<String> {
+fn label(answer: &Answer, key: &RowKey, cursor: usize) -> Option<String> {
     let places = [answer.selected_at, Some(cursor)].into_iter().flatten();
-    let at = places.into_iter().find(|at| answer.rows.key(*at, &answer.world) == Some(key))?;
+    let at = places.into_iter().find(|at| answer.rows.key(*at, &answer.world).as_ref() == Some(key))?;
     let world = &answer.world;
     let of = |id| snapshot(world, id);
     let text = match &answer.rows {
@@ -284,6 +319,8 @@ fn label(answer: &Answer, key: RowKey, cursor: usize) -> Option<String> {
             let show = |column| of(id).map(|s| destination_cell(column, s, id.row as usize).to_string());
             format!("{}  {}", show(DestinationColumn::LocalAddr)?, show(DestinationColumn::Peer)?)
         }
+        Rows::Findings(v) => v.rows.get(at)?.title.clone(),
+        Rows::Finding(row) => row.as_ref()?.title.clone(),
     };
     Some(text)
 }
@@ -333,6 +370,54 @@ impl DetailPage {
     }
 }
 
+/// Everything about one finding, or about a rule that could not be judged.
+#[derive(Clone, Debug)]
+pub struct FindingPage {
+    /// Which.
+    pub key: FindingKey,
+    /// The last answer that had it.
+    pub answer: Option<Answer>,
+    /// Since when it is gone, by the clock of the samples.
+    pub gone: Option<Duration>,
+    /// The newest world that was looked at.
+    pub seen: Duration,
+    /// The first line on the screen.
+    pub scroll: usize,
+}
+
+impl FindingPage {
+    /// A page that knows nothing but its finding yet.
+    #[must_use]
+    pub const fn new(key: FindingKey) -> Self {
+        Self { key, answer: None, gone: None, seen: Duration::ZERO, scroll: 0 }
+    }
+
+    /// Takes an answer over; what was known of a finding that went is kept.
+    pub fn accept(&mut self, answer: Answer) {
+        self.seen = seen(&answer.world);
+        if answer.rows.is_empty() {
+            self.gone.get_or_insert(self.seen);
+        } else {
+            self.gone = None;
+            self.answer = Some(answer);
+        }
+    }
+
+    /// What is known, and the world that it is of.
+    #[must_use]
+    pub fn row(&self) -> Option<(&FindingRow, &World)> {
+        let answer = self.answer.as_ref()?;
+        let Rows::Finding(Some(row)) = &answer.rows else { return None };
+        Some((row, &answer.world))
+    }
+
+    /// The table of the sockets that prove it.
+    #[must_use]
+    pub fn proof(&self) -> Option<TablePage> {
+        TablePage::proving(&self.key, self.row()?.0.finding()?)
+    }
+}
+
 /// What lies over the screen's own table.
 #[derive(Clone, Debug)]
 pub enum Page {
@@ -340,6 +425,8 @@ pub enum Page {
     Table(Box<TablePage>),
     /// A socket.
     Detail(Box<DetailPage>),
+    /// A finding.
+    Finding(Box<FindingPage>),
 }
 
 impl Page {
@@ -349,6 +436,7 @@ impl Page {
         match self {
             Self::Table(t) => t.query.clone(),
             Self::Detail(d) => Query::Socket(d.key),
+            Self::Finding(f) => Query::Finding(f.key.clone()),
         }
     }
 
@@ -357,6 +445,7 @@ impl Page {
         match self {
             Self::Table(t) => t.answer = None,
             Self::Detail(d) => d.answer = None,
+            Self::Finding(f) => f.answer = None,
         }
     }
 
@@ -366,6 +455,16 @@ impl Page {
         match self {
             Self::Table(t) => t.answer.as_ref().map(|a| &a.world),
             Self::Detail(d) => d.answer.as_ref().map(|a| &a.world),
+            Self::Finding(f) => f.answer.as_ref().map(|a| &a.world),
+        }
+    }
+
+    /// The first line of a text on the screen, to be scrolled; none for a table.
+    pub fn scroll_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Table(_) => None,
+            Self::Detail(d) => Some(&mut d.scroll),
+            Self::Finding(f) => Some(&mut f.scroll),
         }
     }
 }

@@ -165,24 +165,39 @@ impl<'a> Canvas<'a> {
         self.text(end, y, left, &self.glyphs().track.repeat(usize::from(left)), Role::Border);
     }
 
-    /// Draws the newest of `values` (oldest first) as heights, ending at the right edge.
+    /// Draws the newest of `values` (oldest first) as heights, ending at the right edge. A change of a few is noise.
     pub fn spark(&mut self, x: u16, y: u16, width: u16, values: impl DoubleEndedIterator<Item = u32>) {
-        let newest: Vec<u32> = values.rev().take(usize::from(width)).collect();
-        let (Some(min), Some(max)) = (newest.iter().min().copied(), newest.iter().max().copied()) else {
-            return;
-        };
-        let heights = self.glyphs().spark;
-        // Noise stays flat: the full height is at least a tenth of the largest value.
-        let span = (max - min).max(max / 10).max(4);
-        let top = u32::try_from(heights.len().saturating_sub(1)).unwrap_or(0);
-        let mut text = String::new();
-        for value in newest.iter().rev() {
-            let level = u64::from(value - min) * u64::from(top) / u64::from(span);
-            let glyph = usize::try_from(level).ok().and_then(|l| heights.get(l));
-            text.push_str(if *value == 0 { " " } else { glyph.copied().unwrap_or(" ") });
-        }
+        let text = sparkline(values.map(f64::from), width, 4.0, self.glyphs());
         self.right(x, y, width, &text, Role::Spark);
     }
+}
+
+/// The newest of `values` (oldest first) as heights, at most `width` of them. The full height is at least `least`.
+#[must_use]
+pub fn sparkline(
+    values: impl DoubleEndedIterator<Item = f64>,
+    width: u16,
+    least: f64,
+    glyphs: &Glyphs,
+) -> String {
+    let newest: Vec<f64> = values.rev().take(usize::from(width)).collect();
+    let min = newest.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = newest.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let heights = glyphs.spark;
+    // Noise stays flat: the full height is at least a tenth of the largest value.
+    let span = (max - min).max(max / 10.0).max(least);
+    let level = |value: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "from 0 to the number of heights"
+        )]
+        let at = ((value - min) / span * heights.len().saturating_sub(1) as f64) as usize;
+        heights.get(at).copied().unwrap_or(" ")
+    };
+    let glyph = |value: &f64| if *value == 0.0 || span <= 0.0 { " " } else { level(*value) };
+    newest.iter().rev().map(glyph).collect()
 }
 
 #[cfg(test)]

@@ -15,12 +15,21 @@ pub enum Screen {
     Processes,
     /// Ephemeral ports by destination.
     Ports,
+    /// What is wrong.
+    Findings,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Overview, Self::Peers, Self::Sockets, Self::Listeners, Self::Processes, Self::Ports];
+    pub const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Peers,
+        Self::Sockets,
+        Self::Listeners,
+        Self::Processes,
+        Self::Ports,
+        Self::Findings,
+    ];
 
     /// The key that opens it. Numbers stay the same when screens are added between.
     #[must_use]
@@ -32,6 +41,7 @@ impl Screen {
             Self::Listeners => 4,
             Self::Processes => 5,
             Self::Ports => 6,
+            Self::Findings => 7,
         }
     }
 
@@ -45,6 +55,17 @@ impl Screen {
             Self::Listeners => "Listeners",
             Self::Processes => "Processes",
             Self::Ports => "Ports",
+            Self::Findings => "Findings",
+        }
+    }
+
+    /// The name where there is little room.
+    #[must_use]
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Listeners => "Listen",
+            Self::Processes => "Procs",
+            other => other.title(),
         }
     }
 
@@ -72,6 +93,6 @@ mod tests {
             assert_eq!(screen.index(), at);
             assert_eq!(screen.step(true).step(false), screen);
         }
-        assert_eq!(Screen::Ports.step(true), Screen::Overview);
+        assert_eq!(Screen::Findings.step(true), Screen::Overview);
     }
 }

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use crate::model::TcpState;
 use crate::query::{
-    Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, destination_cell, listener_cell, peer_cell,
-    process_cell,
+    Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, destination_cell, finding_cell,
+    listener_cell, peer_cell, process_cell,
 };
 
 use super::columns::{self, Fit, fit};
@@ -71,7 +71,13 @@ pub fn visit<V: Visit>(page: &TablePage, visitor: V) -> Option<V::Out> {
                 _ => None,
             })
         }
-        Query::Socket(_) => return None,
+        Query::Findings(q) => {
+            visitor.visit(&columns::findings(several), q.sort, false, |column, line| match rows {
+                Some((_, Rows::Findings(v))) => v.rows.get(line).map(|r| finding_cell(column, r)),
+                _ => None,
+            })
+        }
+        Query::Socket(_) | Query::Finding(_) => return None,
     })
 }
 
@@ -155,6 +161,9 @@ fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
             ProcessGrouping::Unit => "systemd units",
             ProcessGrouping::Container => "Containers",
         },
+        Query::Findings(_) if page.answer.as_ref().is_some_and(|a| a.filtered.is_some()) => {
+            "Findings, of the whole machine"
+        }
         _ => &page.title,
     };
     canvas.frame(area.frame, title);
@@ -240,7 +249,7 @@ fn draw_rows<'c, C: Column>(
                     let Some(value) = cell(placed.column, row) else { continue };
                     let (text, role) = format::cell(&value, counts, glyphs);
                     let text = cut_address(&value, &text, placed.width, glyphs);
-                    let role = emphasis(&value, role);
+                    let role = if page.is_over(row) { Role::Dim } else { emphasis(&value, role) };
                     if let Cell::Gauge(ratio) = value {
                         let room = placed.width.saturating_sub(NUMBER);
                         if room >= LEAST_GAUGE {
@@ -283,6 +292,7 @@ fn nothing(query: &Query) -> &'static str {
     match query {
         Query::Peers(_) => "no connections",
         Query::Sockets(_) | Query::Socket(_) => "no sockets",
+        Query::Findings(_) | Query::Finding(_) => "nothing was found to be wrong, and every rule was judged",
         Query::Listeners(_) => "nothing listens",
         Query::Destinations(_) => "no connection from an ephemeral port",
         Query::Processes(_) => "no process is known to hold a TCP socket",
@@ -292,8 +302,10 @@ fn nothing(query: &Query) -> &'static str {
 fn ghost(page: &TablePage, line: Rect, canvas: &mut Canvas<'_>) {
     let (Some(ghost), Some(answer)) = (&page.ghost, &page.answer) else { return };
     let ago = seen(&answer.world).saturating_sub(ghost.since).as_secs();
-    let grouped = matches!(page.query, Query::Peers(_) | Query::Destinations(_) | Query::Processes(_));
-    let word = if grouped { "gone" } else { "closed" };
+    let word = match page.query {
+        Query::Peers(_) | Query::Destinations(_) | Query::Processes(_) | Query::Findings(_) => "gone",
+        _ => "closed",
+    };
     let when = if ago == 0 { format!("{word} just now") } else { format!("{word} {ago} s ago") };
     let room = line.width.saturating_sub(paint::width(&when) + 3);
     let label = paint::cut(&ghost.label, room, canvas.glyphs()).into_owned();
@@ -306,6 +318,10 @@ fn cut_address(cell: &Cell<'_>, text: &str, width: u16, glyphs: &Glyphs) -> Stri
     let tail = match cell {
         Cell::Endpoint(_) => text.rfind(':'),
         Cell::Network(..) => text.rfind('/'),
+        // The sign alone says it, too.
+        Cell::Severity(..) if paint::width(text) > width => {
+            return text.split(' ').next().unwrap_or_default().to_owned();
+        }
         _ => None,
     };
     if paint::width(text) <= width {

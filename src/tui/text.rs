@@ -9,11 +9,12 @@ use super::explain;
 use super::findings;
 use super::format;
 use super::index::snapshot;
-use super::keymap::{Action, Context, KEYMAP, When};
+use super::keymap::{Action, Binding, Context, KEYMAP, When};
 use super::layout::Layout;
 use super::notes::notes;
 use super::page::{DetailPage, Page};
 use super::paint::{self, Canvas};
+use super::screen::Screen;
 use super::table;
 use super::theme::{Glyphs, Role};
 
@@ -26,9 +27,9 @@ const VALUE_AT: u16 = 14;
 /// Draws the open text.
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let (title, first) = match (app.overlay, app.trail.last()) {
-        (Some((Overlay::Findings, first)), _) => (findings::title_of(app), first),
         (Some((Overlay::Help, first)), _) => ("Help", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
+        (None, Some(Page::Finding(finding))) => ("Finding", finding.scroll),
         (Some((Overlay::Closing, _)) | None, _) => return,
     };
     canvas.frame(layout.text_frame, title);
@@ -60,13 +61,13 @@ pub fn height(app: &App) -> usize {
 fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
-        (Some((Overlay::Findings, _)), _) => findings::page(app, width, glyphs),
         (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
+        (None, Some(Page::Finding(page))) => findings::page(page, width, glyphs),
         (Some((Overlay::Closing, _)) | None, _) => Vec::new(),
     }
 }
 
-fn title(text: &str) -> Line {
+pub(super) fn title(text: &str) -> Line {
     vec![(text.to_owned(), Role::Title)]
 }
 
@@ -122,10 +123,13 @@ fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     for (keys, help) in &entries {
         lines.extend(entry(keys, 16, help, Role::Key, width));
     }
-    let screens = KEYMAP.iter().filter(|b| matches!(b.action, Action::Go(_)));
-    let screens: Vec<String> =
-        screens.filter_map(|b| Some(format!("{} {}", b.keys.first()?.name(glyphs), b.help))).collect();
-    lines.extend(entry("1-6", 16, &screens.join(", "), Role::Key, width));
+    let go =
+        |b: &Binding| if let Action::Go(screen) = b.action { Some((screen.number(), b.help)) } else { None };
+    let mut screens: Vec<_> = KEYMAP.iter().filter_map(go).collect();
+    screens.sort_unstable();
+    let screens: Vec<String> = screens.iter().map(|(number, help)| format!("{number} {help}")).collect();
+    let [first, last] = [Screen::ALL.first(), Screen::ALL.last()].map(|s| s.map_or(0, |s| s.number()));
+    lines.extend(entry(&format!("{first}-{last}"), 16, &screens.join(", "), Role::Key, width));
     lines.extend(entry(
         "mouse",
         16,

@@ -15,11 +15,12 @@ use super::app::{App, Overlay};
 use super::closing::{self, Closing};
 use super::columns::{self, Fit, fit};
 use super::filter;
+use super::findings;
 use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
 use super::keymap::{self, Action};
 use super::layout::{Layout, TableArea};
 use super::msg::{Effect, Msg, Signal};
-use super::page::{DetailPage, Page, TablePage};
+use super::page::{DetailPage, FindingPage, Page, TablePage};
 use super::screen::Screen;
 
 /// How often one may look.
@@ -96,15 +97,18 @@ fn new_look(app: &mut App, look: Arc<Judged>, effects: &mut Vec<Effect>) {
 
 /// Asks the index thread for the rows of what is open.
 pub(super) fn ask(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(world) = app.stream.world().cloned() else { return };
+    let Some(look) = app.stream.shown.clone() else { return };
     app.asked.0 += 1;
-    let (query, selected) = match app.trail.last() {
-        Some(Page::Detail(detail)) => (Query::Socket(detail.key), None),
-        Some(Page::Table(table)) => (table.query.clone(), table.selected),
-        None => (app.root().query.clone(), app.root().selected),
+    let (query, selected) = match app.trail.last_mut() {
+        Some(Page::Table(table)) => {
+            table.follow(&look);
+            (table.query.clone(), table.selected.clone())
+        }
+        Some(page) => (page.query(), None),
+        None => (app.root().query.clone(), app.root().selected.clone()),
     };
     let filter = app.filter.in_force.clone();
-    effects.push(Effect::Ask(Question { id: app.asked.0, world, query, filter, selected }));
+    effects.push(Effect::Ask(Question { id: app.asked.0, look, query, filter, selected }));
 }
 
 fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
@@ -122,6 +126,13 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
                 detail.accept(answer);
                 let row = detail.row().filter(|(row, _)| row.cookie() != 0 && detail.gone.is_none());
                 effects.extend(row.map(|(row, origin)| Effect::Detail(row, origin)));
+            }
+            fits
+        }
+        Some(Page::Finding(finding)) => {
+            let fits = answer.query == Query::Finding(finding.key.clone());
+            if fits {
+                finding.accept(answer);
             }
             fits
         }
@@ -181,7 +192,7 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     app.redraw = true;
     app.notice = None;
     // What is being closed cannot be left before it is known what became of it.
-    let leaves = matches!(action, Action::Back | Action::Help | Action::Findings | Action::Go(_))
+    let leaves = matches!(action, Action::Back | Action::Help | Action::Go(_))
         || matches!(action, Action::NextScreen | Action::PreviousScreen);
     if leaves && app.closing.as_ref().is_some_and(Closing::is_under_way) {
         return;
@@ -231,7 +242,6 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | Action::LineOlder
         | Action::LineNewer => filter::act(app, action, effects),
         Action::Help => overlay(app, Overlay::Help),
-        Action::Findings => overlay(app, Overlay::Findings),
         Action::Redraw => effects.push(Effect::Retake),
         Action::Suspend => effects.push(Effect::StopJob),
         Action::Quit => effects.push(Effect::Quit),
@@ -250,8 +260,8 @@ fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
     let height = Layout::of(app).page_height();
     if let Some((_, line)) = &mut app.overlay {
         *line = line.saturating_add_signed(by);
-    } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
-        detail.scroll = detail.scroll.saturating_add_signed(by);
+    } else if let Some(line) = app.trail.last_mut().and_then(Page::scroll_mut) {
+        *line = line.saturating_add_signed(by);
     } else if let Some(table) = app.table_mut() {
         table.step(by, height);
         lines_changed(app, height, effects);
@@ -270,8 +280,8 @@ fn keep_text_on_screen(app: &mut App, height: usize) {
     };
     if let Some((_, line)) = &mut app.overlay {
         *line = (*line).min(last);
-    } else if let Some(Page::Detail(detail)) = app.trail.last_mut() {
-        detail.scroll = detail.scroll.min(last);
+    } else if let Some(line) = app.trail.last_mut().and_then(Page::scroll_mut) {
+        *line = (*line).min(last);
     }
 }
 
@@ -334,7 +344,10 @@ fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
         Query::Processes(q) => {
             how.apply(&fit(&columns::processes(q.group), widths, true, head, skip), &mut q.sort);
         }
-        Query::Socket(_) => return,
+        Query::Findings(q) => {
+            how.apply(&fit(&columns::findings(several), widths, false, head, skip), &mut q.sort);
+        }
+        Query::Socket(_) | Query::Finding(_) => return,
     }
     ask(app, effects);
 }
@@ -359,8 +372,16 @@ fn group(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 fn open(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(table) = app.table() else { return };
-    let Some(page) = table.key_at_cursor().and_then(|key| behind(table, key)) else { return };
+    let page = match app.trail.last() {
+        Some(Page::Finding(finding)) => finding.proof().map(|proof| Page::Table(Box::new(proof))),
+        _ => app.table().and_then(|table| behind(table, table.key_at_cursor()?)),
+    };
+    if let Some(page) = page {
+        enter(app, page, effects);
+    }
+}
+
+fn enter(app: &mut App, page: Page, effects: &mut Vec<Effect>) {
     leave(app);
     app.trail.push(page);
     ask(app, effects);
@@ -379,10 +400,8 @@ fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
             let len = if addr.is_v4() { v4_len } else { v6_len };
             sockets(format!("Sockets of {addr}/{len}"), Selection::Peer { addr, v4_len, v6_len })
         }
-        (RowKey::Socket(_), Query::Listeners(_)) => {
-            let Rows::Listeners(view) = &answer.rows else { return None };
-            let at = (0..view.order.len()).find(|at| answer.rows.key(*at, &answer.world) == Some(key))?;
-            let id = answer.rows.row(at)?;
+        (key @ RowKey::Socket(_), Query::Listeners(_)) => {
+            let id = answer.rows.row(answer.rows.position(&key, &answer.world)?)?;
             let local = snapshot(&answer.world, id)?.listeners.get(id.row as usize)?.local;
             sockets(format!("Sockets of listener {local}"), Selection::Listener { local })
         }
@@ -390,11 +409,12 @@ fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
         (RowKey::Destination { local, peer, .. }, _) => {
             sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
         }
-        (RowKey::Process(_), _) => {
+        (key @ RowKey::Process(_), _) => {
             let Rows::Processes(view) = &answer.rows else { return None };
             let row = view.rows.iter().find(|r| RowKey::process(&r.key) == key)?;
             sockets(sockets_of(row), Selection::Processes(row.key.clone()))
         }
+        (RowKey::Finding(key), _) => Some(Page::Finding(Box::new(FindingPage::new(key)))),
         (RowKey::Peer(_), _) => None,
     }
 }
@@ -477,6 +497,12 @@ fn click(app: &mut App, at: Position, effects: &mut Vec<Effect>) {
     let layout = Layout::of(app);
     if let Some(screen) = layout.tab_at(at) {
         go(app, screen, effects);
+    } else if layout.findings.contains(at) {
+        // A line of the pane opens its finding; its frame, and the line for those that have no room, all of them.
+        match findings::key_at(app, &layout, at.y) {
+            Some(key) => enter(app, Page::Finding(Box::new(FindingPage::new(key))), effects),
+            None => go(app, Screen::Findings, effects),
+        }
     } else if layout.table.head.contains(at) {
         sort(app, effects, How::Clicked { x: at.x });
     } else if layout.table.rows.contains(at)

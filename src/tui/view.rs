@@ -19,7 +19,7 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
     match app.below_the_line() {
-        Place::Detail | Place::Findings | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::Detail | Place::Finding | Place::Help => text::draw(app, &layout, &mut canvas),
         Place::AskToClose | Place::Closed => {
             let first = app.overlay.map_or(0, |(_, first)| first);
             closing::draw::draw(app, layout.text_frame, layout.text, first, &mut canvas);
@@ -41,12 +41,18 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
 }
 
 fn tabs(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
-    for (screen, area) in &layout.tabs {
-        let Rect { x, y, width, .. } = *area;
-        let open = *screen == app.screen;
-        let number = format!(" {}", screen.number());
-        let end = canvas.text(x, y, width, &number, if open { Role::Tab } else { Role::Key });
-        let name = format!(" {} ", screen.title());
-        canvas.text(end, y, width, &name, if open { Role::Tab } else { Role::Label });
+    for tab in &layout.tabs {
+        let Rect { x, y, width, .. } = tab.area;
+        let open = tab.screen == app.screen;
+        let end = canvas.text(
+            x,
+            y,
+            width,
+            &format!(" {}", tab.screen.number()),
+            if open { Role::Tab } else { Role::Key },
+        );
+        let room = tab.area.right().saturating_sub(end);
+        let name = format!(" {:<1$}", tab.label, usize::from(room.saturating_sub(1)));
+        canvas.text(end, y, room, &name, if open { Role::Tab } else { Role::Label });
     }
 }

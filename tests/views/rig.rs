@@ -69,7 +69,11 @@ impl Rig {
 
     /// A look with what the rules found.
     pub fn judged(&mut self, world: &Arc<World>, findings: Vec<Finding>) {
-        let judgement = Judgement { findings, ..Judgement::default() };
+        self.judgement(world, Judgement { findings, ..Judgement::default() });
+    }
+
+    /// A look with everything that the rules said.
+    pub fn judgement(&mut self, world: &Arc<World>, judgement: Judgement) {
         let judged = Judged { world: Arc::clone(world), judgements: vec![judgement] };
         self.send(Msg::Look(Ok(Arc::new(judged))));
     }

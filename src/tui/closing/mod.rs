@@ -214,7 +214,7 @@ fn meant_by(table: &TablePage, world: &World, key: &RowKey) -> Option<(Meant, St
             let name = process_cell(ProcessColumn::Name, row);
             (Meant::Those(Selection::Processes(row.key.clone())), format!("the sockets of {name}"))
         }
-        (RowKey::Peer(_) | RowKey::Process(_), _) => return None,
+        (RowKey::Peer(_) | RowKey::Process(_) | RowKey::Finding(_), _) => return None,
     })
 }
 
