@@ -9,6 +9,7 @@ use super::args::Args;
 use super::source;
 use crate::diagnose::RuleBook;
 use crate::engine::{Collector, Looker};
+use crate::source::LiveOptions;
 use crate::tui::filter::FilterState;
 use crate::tui::theme::{LookOptions, Theme};
 use crate::tui::{self, Feed, Start};
@@ -22,15 +23,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         io::stdout().is_terminal(),
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
     );
-    let (wanted, netns) = (args.families(), args.netns.clone());
+    let (options, netns) = (LiveOptions { wanted: args.families(), hurry: false }, args.netns.clone());
     let rules = RuleBook::defaults()?;
     let feed = Feed::default();
-    let open = move || Looker::new(source(wanted, netns)).judged_by(rules).followed_by_owners();
+    let open = move || Looker::new(source(options, netns)).judged_by(rules).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
             .context("starting the collecting thread")?;
-    let options = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
-    let theme = Theme::choose(&options, |name| std::env::var(name).ok());
+    let look = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
+    let theme = Theme::choose(&look, |name| std::env::var(name).ok());
     // The message holds its cause already.
     tui::run(feed, &collector, &theme, args.interval(), start).map_err(|e| anyhow::anyhow!("{e}"))
 }

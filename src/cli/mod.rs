@@ -23,7 +23,7 @@ use clap::CommandFactory as _;
 
 use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
-use crate::source::{Live, LiveOptions, Many, Source, SourceError, Target, Wanted};
+use crate::source::{Live, LiveOptions, Many, Source, SourceError, Target};
 use args::{Args, Command};
 
 /// Runs the program.
@@ -89,7 +89,8 @@ const WRITING: &str = "writing to standard output";
 
 /// Someone who looks at this machine as the arguments say; with rules, he judges, too.
 fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Box<dyn Source>> {
-    let looker = Looker::new(source(args.families(), args.netns.clone()));
+    let options = LiveOptions { wanted: args.families(), hurry: true };
+    let looker = Looker::new(source(options, args.netns.clone()));
     match rules {
         Some(rules) => looker.judged_by(rules),
         None => looker,
@@ -97,8 +98,7 @@ fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Box<dyn Source>> {
 }
 
 /// This namespace, or those that were asked for.
-fn source(wanted: Wanted, netns: Option<Target>) -> Box<dyn Source> {
-    let options = LiveOptions { wanted };
+fn source(options: LiveOptions, netns: Option<Target>) -> Box<dyn Source> {
     match netns {
         None => Box::new(Live::open(options)),
         Some(target) => Box::new(Many::new(target, options)),

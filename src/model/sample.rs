@@ -176,6 +176,15 @@ pub struct Host {
     pub memory_bytes: u64,
 }
 
+impl Host {
+    /// Major and minor of the kernel's release, whatever a distribution appends; `None` if it does not begin with them.
+    #[must_use]
+    pub fn kernel_version(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.kernel.raw().split(|c: char| !c.is_ascii_digit()).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+}
+
 /// A capability that decides what can be seen or done. Numbers are those of `capabilities(7)`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]

@@ -20,18 +20,23 @@ use crate::wire::request::exact;
 /// How often the sysctls are read again: they are many files and change when a person changes them.
 const SYSCTL_EVERY: Duration = Duration::from_secs(10);
 
+/// Since when two dumps can run at the same time. Decides how long a look takes and nothing else.
+const TWO_DUMPS_SINCE: (u32, u32) = (6, 9);
+
 /// What to look at.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct LiveOptions {
     /// Address families.
     pub wanted: Wanted,
+    /// A look is waited for: two processors may be used where that makes it shorter.
+    pub hurry: bool,
 }
 
 /// The socket tables of the network namespace of the thread that made it.
 pub struct Live {
     host: Host,
     netns: Netns,
-    wanted: Wanted,
+    options: LiveOptions,
     /// The dumper, or why there is none.
     dumper: Result<Dumper, String>,
     /// What the dumper had learned when it was closed.
@@ -55,7 +60,7 @@ impl Live {
         Self {
             host: read_host(),
             netns,
-            wanted: options.wanted,
+            options,
             dumper: Err("not connected".into()),
             learned: None,
             asked: Asked::default(),
@@ -66,16 +71,28 @@ impl Live {
 
     /// Opens the socket in the calling thread's namespace.
     pub(super) fn connect(&mut self) {
-        let wanted = self.wanted;
+        let wanted = self.options.wanted;
         self.dumper = DiagSocket::open()
             .map(|socket| match self.learned {
                 Some(learned) => Dumper::resume(socket, wanted, learned),
                 None => Dumper::new(socket, wanted, bound_probe(wanted).ok()),
             })
+            .map(|dumper| match self.second() {
+                Some(second) => dumper.with_second(second, wanted),
+                None => dumper,
+            })
             .map_err(|e| format!("opening a NETLINK_SOCK_DIAG socket: {e}"));
         if let Ok(dumper) = &mut self.dumper {
             dumper.ask_for(self.asked.clone());
         }
+    }
+
+    /// A socket for a second processor, where there is a hurry and it is of use. Older kernels do not run two dumps at the
+    /// same time, and two of them take longer than one.
+    fn second(&self) -> Option<DiagSocket> {
+        let several = || std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+        let useful = self.host.kernel_version().is_some_and(|v| v >= TWO_DUMPS_SINCE);
+        (self.options.hurry && useful && several()).then(DiagSocket::open)?.ok()
     }
 
     /// Lets go of the namespace: an open socket would keep it alive after its last process.
@@ -103,7 +120,7 @@ impl Live {
         };
         let (mut table, mut gaps) = read_procfs_table()
             .map_err(|e| SourceError::NoTable { sock_diag: sock_diag.clone(), procfs: e.to_string() })?;
-        let wanted = self.wanted;
+        let wanted = self.options.wanted;
         table.rows.retain(|row| match wanted {
             Wanted::Both => true,
             Wanted::V4 => !row.flags.has(RowFlags::V6),

@@ -75,9 +75,11 @@ impl Many {
     /// A source for `target`; nothing is opened yet.
     #[must_use]
     pub fn new(target: Target, options: LiveOptions) -> Self {
+        // Two walks for each of many mostly small namespaces are more than one.
+        let hurry = options.hurry && target != Target::All;
         Self {
             target,
-            options,
+            options: LiveOptions { hurry, ..options },
             host: read_host(),
             own: current_netns(),
             started: Instant::now(),

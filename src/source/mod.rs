@@ -1,8 +1,11 @@
 //! Where samples come from. Everything to the right of a [`Source`] is the same for a live machine and a recording.
 
 mod dump;
+mod halves;
+mod intake;
 mod live;
 mod many;
+mod walker;
 
 use crate::model::{Asked, Host, Origin, Sample, SocketDetail, SocketRow, Unexamined};
 

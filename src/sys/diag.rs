@@ -53,7 +53,8 @@ pub struct DumpReport {
 }
 
 impl DumpReport {
-    fn add(&mut self, gap: Gap) {
+    /// Adds a reason, once.
+    pub fn add(&mut self, gap: Gap) {
         if !self.gaps.contains(&gap) {
             self.gaps.push(gap);
         }

@@ -1,6 +1,7 @@
 //! Counters, sysctls and the fallback table belong to the namespace of the thread that reads them.
 
 use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use tcptop::analysis::rates;
@@ -127,5 +128,51 @@ fn the_fallback_table_says_what_sock_diag_says() {
             let there: Vec<_> = differs.iter().map(|(at, _)| procfs.get(*at)).collect();
             Err(format!("{} and {} rows; sock_diag {differs:?}, /proc {there:?}", diag.len(), procfs.len()))
         });
+    });
+}
+
+#[test]
+fn two_dumps_at_the_same_time_say_what_one_says() {
+    lab(|| {
+        let (lab, _specimens) = zoo();
+        lab.near()
+            .run(|| {
+                // Ephemeral ports of one range, so that both parts have some.
+                let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
+                let clients: Vec<_> =
+                    (0..64).map(|_| TcpStream::connect("127.0.0.1:7000").unwrap()).collect();
+                let served: Vec<_> = (0..64).map(|_| listener.accept().unwrap()).collect();
+                let look = |hurry| {
+                    let options = LiveOptions { hurry, ..LiveOptions::default() };
+                    let sample = Live::open(options).look().unwrap().remove(0);
+                    let rows: BTreeMap<u64, (Known, Ip, u16, Ip, u16)> = sample
+                        .table
+                        .rows
+                        .iter()
+                        .map(|r| {
+                            let known = (
+                                r.state,
+                                r.timer_raw,
+                                r.retrans,
+                                r.recv_q,
+                                r.send_q,
+                                r.inode,
+                                sample.table.origin(r).uid,
+                                r.flags,
+                            );
+                            (r.cookie(), (known, r.local, r.local_port, r.peer, r.peer_port))
+                        })
+                        .collect();
+                    assert_eq!(rows.len(), sample.table.rows.len(), "each once");
+                    (rows, sample.listener_drops, sample.completeness.gaps)
+                };
+                wait_for("agreement of both", || {
+                    let (one, two) = (look(false), look(true));
+                    assert!(one.0.len() > 140, "{}", one.0.len());
+                    if one == two { Ok(()) } else { Err(format!("{one:?}\n{two:?}")) }
+                });
+                drop((clients, served));
+            })
+            .unwrap();
     });
 }

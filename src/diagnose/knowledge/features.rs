@@ -66,7 +66,7 @@ impl<'a> Kernel<'a> {
     /// The kernel of a machine, as one of its namespaces shows it.
     #[must_use]
     pub fn of(host: &Host, sysctls: &'a Sysctls) -> Self {
-        Self { version: version(host.kernel.raw()), sysctls: Some(sysctls) }
+        Self { version: host.kernel_version(), sysctls: Some(sysctls) }
     }
 
     /// A kernel of which nothing is known.
@@ -87,12 +87,6 @@ impl<'a> Kernel<'a> {
             None => false,
         }
     }
-}
-
-/// Major and minor of `uname -r`, whatever a distribution appends.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The lines of a body that this kernel should see.
@@ -128,6 +122,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_whatever_follows_them() {
+        let version = |release: &str| Host { kernel: release.into(), ..testkit::host() }.kernel_version();
         assert_eq!(version("6.18.44"), Some((6, 18)));
         assert_eq!(version("4.18.0-553.el8_10.x86_64"), Some((4, 18)));
         assert_eq!(version("5.4-rc1"), Some((5, 4)));
