@@ -10,6 +10,37 @@ use crate::model::{SocketDetail, TcpInfo};
 #[derive(Clone, Default, Debug)]
 pub struct Details {
     entries: FxHashMap<u64, DetailEntry>,
+    marks: Marks,
+}
+
+/// A bit for every cookie that may be known: most rows that a rule goes through were not asked about.
+#[derive(Clone, Debug)]
+struct Marks(Box<[u64]>);
+
+impl Marks {
+    /// Cookies are handed out in sequence, so their low bits spread by themselves.
+    fn place(cookie: u64) -> (usize, u64) {
+        (usize::try_from(cookie / 64 % 1024).unwrap_or(0), 1 << (cookie % 64))
+    }
+
+    #[inline]
+    fn may_have(&self, cookie: u64) -> bool {
+        let (word, bit) = Self::place(cookie);
+        self.0.get(word).is_some_and(|w| w & bit != 0)
+    }
+
+    fn set(&mut self, cookie: u64) {
+        let (word, bit) = Self::place(cookie);
+        if let Some(w) = self.0.get_mut(word) {
+            *w |= bit;
+        }
+    }
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self(vec![0; 1024].into())
+    }
 }
 
 /// What is known of one socket from exact questions.
@@ -67,12 +98,13 @@ impl Details {
     /// What is known of a socket.
     #[must_use]
     pub fn get(&self, cookie: u64) -> Option<&DetailEntry> {
-        self.entries.get(&cookie)
+        if self.marks.may_have(cookie) { self.entries.get(&cookie) } else { None }
     }
 
     /// Takes the answers of one look. A socket that was not asked this time is forgotten: a series has no holes.
     pub fn renew(&mut self, at: Duration, answers: impl Iterator<Item = (u64, SocketDetail)>) {
         let mut old = std::mem::take(&mut self.entries);
+        self.marks = Marks::default();
         for (cookie, detail) in answers {
             let was = old.remove(&cookie);
             let since = |field: fn(&TcpInfo) -> Option<u64>, since: fn(&DetailEntry) -> Duration| {
@@ -91,6 +123,7 @@ impl Details {
                     .map_or(at, |w| w.unread_since),
                 detail,
             };
+            self.marks.set(cookie);
             self.entries.insert(cookie, entry);
         }
     }

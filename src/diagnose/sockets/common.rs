@@ -1,10 +1,11 @@
 //! What the rules of the socket tables have in common: whom rows belong to, how they grow, how evidence is written.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::diagnose::details::DetailEntry;
 use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
@@ -51,25 +52,25 @@ impl<'a> Context<'a> {
 
     /// Rows by whom they belong to, most rows first: their process, else their listener, else their peer.
     pub(super) fn by_holder(&self, places: &[u32]) -> Vec<(Subject, Vec<u32>)> {
-        self.by_key(places, |c, row| c.process_key(row).or_else(|| c.listener_key(row)))
+        self.by_key(places, 1, |c, row| c.process_key(row).or_else(|| c.listener_key(row)))
     }
 
-    /// The same, the listener before the process: it is where an option can be set for all of them.
-    pub(super) fn by_listener(&self, places: &[u32]) -> Vec<(Subject, Vec<u32>)> {
-        self.by_key(places, |c, row| c.listener_key(row).or_else(|| c.process_key(row)))
+    /// The same, the listener before the process: it is where an option can be set for all of them. Only groups of at
+    /// least `few`.
+    pub(super) fn by_listener(&self, places: &[u32], few: usize) -> Vec<(Subject, Vec<u32>)> {
+        self.by_key(places, few, |c, row| c.listener_key(row).or_else(|| c.process_key(row)))
     }
 
     /// Groups by small keys: a subject holds a name, and there may be a quarter of a million rows.
     fn by_key(
         &self,
         places: &[u32],
+        few: usize,
         key: impl Fn(&Self, &SocketRow) -> Option<Key>,
     ) -> Vec<(Subject, Vec<u32>)> {
-        let keyed = places.iter().filter_map(|at| {
-            let row = self.row(*at)?;
-            Some((key(self, row).unwrap_or(Key::Peer(row.peer)), *at))
-        });
-        grouped(keyed).into_iter().filter_map(|(key, rows)| Some((self.subject(key)?, rows))).collect()
+        let keyed = self.rows(places).map(|(at, row)| (key(self, row).unwrap_or(Key::Peer(row.peer)), at));
+        let named = |(key, rows)| Some((self.subject(key)?, rows));
+        grouped_from(few, keyed).into_iter().filter_map(named).collect()
     }
 
     fn process_key(&self, row: &SocketRow) -> Option<Key> {
@@ -166,14 +167,46 @@ fn listed(names: impl Iterator<Item = String>, count: usize) -> Option<ForeignTe
 }
 
 /// Rows by what they have in common, most rows first.
-pub(super) fn grouped<K: std::hash::Hash + Eq + Ord + Clone>(
+pub(super) fn grouped<K: Hash + Eq + Ord + Clone>(
     rows: impl Iterator<Item = (K, u32)>,
 ) -> Vec<(K, Vec<u32>)> {
-    let mut groups: FxHashMap<K, Vec<u32>> = FxHashMap::default();
+    grouped_from(1, rows)
+}
+
+/// The same; groups of fewer than `few` rows are left out. Counts first, so that each group is allocated once and at its
+/// size.
+fn grouped_from<K: Hash + Eq + Ord + Clone>(
+    few: usize,
+    rows: impl Iterator<Item = (K, u32)>,
+) -> Vec<(K, Vec<u32>)> {
+    // Peers choose their addresses, so the hash is seeded.
+    let mut numbers: HashMap<K, usize, foldhash::fast::RandomState> = HashMap::default();
+    let mut groups: Vec<(K, usize)> = Vec::new();
+    let mut placed: Vec<(u32, usize)> = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+    let mut last = usize::MAX;
     for (key, at) in rows {
-        groups.entry(key).or_default().push(at);
+        // Rows of one group mostly follow each other.
+        if groups.get(last).is_none_or(|(k, _)| *k != key) {
+            last = *numbers.entry(key.clone()).or_insert(groups.len());
+            if last == groups.len() {
+                groups.push((key, 0));
+            }
+        }
+        if let Some((_, count)) = groups.get_mut(last) {
+            *count += 1;
+        }
+        placed.push((at, last));
     }
-    let mut groups: Vec<_> = groups.into_iter().collect();
+    let room = |(key, count): (K, usize)| (key, Vec::with_capacity(if count < few { 0 } else { count }));
+    let mut groups: Vec<(K, Vec<u32>)> = groups.into_iter().map(room).collect();
+    for (at, group) in placed {
+        if let Some((_, rows)) = groups.get_mut(group)
+            && rows.capacity() > 0
+        {
+            rows.push(at);
+        }
+    }
+    groups.retain(|(_, rows)| !rows.is_empty());
     groups.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
     groups
 }
@@ -234,8 +267,13 @@ impl Growth {
     /// How many the oldest look that is remembered saw, and the part of them that is still there.
     pub fn kept(&self) -> (usize, f64) {
         let (Some(first), Some(last)) = (self.cookies.front(), self.cookies.back()) else { return (0, 0.0) };
-        let last: FxHashSet<u64> = last.iter().copied().collect();
-        let still = first.iter().filter(|c| last.contains(c)).count();
+        // Both are sorted.
+        let mut rest = last.iter().peekable();
+        let still = first.iter().filter(|cookie| {
+            while rest.next_if(|c| c < cookie).is_some() {}
+            rest.peek() == Some(cookie)
+        });
+        let still = still.count();
         (first.len(), if first.is_empty() { 0.0 } else { float(still) / float(first.len()) })
     }
 }

@@ -37,13 +37,13 @@ impl NoKeepalive {
 
     /// Holders with enough connections to matter.
     fn groups(&self, context: &Context<'_>) -> Vec<(Subject, Vec<u32>)> {
-        let few = self.numbers.connections as usize;
-        if context.survey.without_keepalive.rows.len() * 10 < few * 9 {
+        // What holds goes on at nine tenths.
+        let few = (self.numbers.connections as usize * 9).div_ceil(10);
+        if context.survey.without_keepalive.rows.len() < few {
             return Vec::new();
         }
         // By listener first: that is where the option can be set for all of them (accepted sockets inherit it).
-        let groups = context.by_listener(&context.survey.without_keepalive.rows);
-        groups.into_iter().filter(|(_, rows)| rows.len() * 10 >= few * 9).collect()
+        context.by_listener(&context.survey.without_keepalive.rows, few)
     }
 
     /// Learns how many of those that were asked are idle: neither data nor an acknowledgement, in either direction.

@@ -48,16 +48,20 @@ impl Rule for KeepaliveTooSlow {
         // A probe that is on its way shows the interval, not the idle time.
         let is_slow =
             |row: &SocketRow| row.retrans == 0 && row.timer_raw == 2 && idle(row) + probing > longest;
-        let running = context.by_listener(&context.survey.with_keepalive.rows);
+        let unanswered = |row: &SocketRow| row.timer_raw == 2 && row.retrans >= MISSED;
+        // Those that are neither say nothing, and there may be very many of them.
+        let telling = context.rows(&context.survey.with_keepalive.rows);
+        let telling =
+            telling.filter(|(_, r)| is_slow(r) || unanswered(r)).map(|(at, _)| at).collect::<Vec<_>>();
+        let telling = context.by_listener(&telling, 1);
         let levels = Levels { info: Some(self.numbers.connections.into()), ..Levels::default() };
         let mut drafts = Vec::new();
-        for (subject, rows) in running {
+        for (subject, rows) in telling {
             let slow: Vec<u32> = context.rows(&rows).filter(|(_, r)| is_slow(r)).map(|(at, _)| at).collect();
             let Some(info) = levels.grade(float(slow.len()), context.held.severity(ID, &subject)) else {
                 continue;
             };
-            let unanswered = context.rows(&rows).filter(|(_, r)| r.timer_raw == 2 && r.retrans >= MISSED);
-            let unanswered = unanswered.count();
+            let unanswered = context.rows(&rows).filter(|(_, r)| unanswered(r)).count();
             let severity = if unanswered > 0 { Severity::Warning } else { info };
             let most = context.rows(&slow).map(|(_, r)| idle(r)).max().unwrap_or_default();
             let mut evidence = vec![
