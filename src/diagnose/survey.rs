@@ -7,22 +7,37 @@ use crate::analysis::Snapshot;
 use crate::model::{Ip, Keepalive, RowFlags, SocketRow, TcpState, TimerKind};
 
 /// Rows of one kind, as indices into the table.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Picked {
-    /// At most [`Picked::MAX`] of them, in the order of the table.
+    /// Not all of them where there are very many, in the order of the table.
     pub rows: Vec<u32>,
     /// How many there are.
     pub total: u32,
+    most: usize,
+}
+
+impl Default for Picked {
+    fn default() -> Self {
+        Self::at_most(Self::MAX)
+    }
 }
 
 impl Picked {
-    /// How many are kept: every threshold is far below, and a quarter of a million rows take a megabyte.
+    /// How many are kept of what is a fault in such numbers: every threshold is far below, and a quarter of a million rows
+    /// take a megabyte.
     pub const MAX: usize = 1 << 18;
+
+    /// How many are kept of what every busy machine has: at a million sockets judging must stay a small part of a look.
+    pub const COMMON: usize = 1 << 16;
+
+    const fn at_most(most: usize) -> Self {
+        Self { rows: Vec::new(), total: 0, most }
+    }
 
     #[inline]
     fn push(&mut self, row: u32) {
         self.total += 1;
-        if self.rows.len() < Self::MAX {
+        if self.rows.len() < self.most {
             self.rows.push(row);
         }
     }
@@ -140,10 +155,10 @@ impl Survey {
             unaccepted: Picked::default(),
             timed_out: Picked::default(),
             unanswered: Picked::default(),
-            sending: Picked::default(),
-            unread: Picked::default(),
-            without_keepalive: Picked::default(),
-            with_keepalive: Picked::default(),
+            sending: Picked::at_most(Picked::COMMON),
+            unread: Picked::at_most(Picked::COMMON),
+            without_keepalive: Picked::at_most(Picked::COMMON),
+            with_keepalive: Picked::at_most(Picked::COMMON),
             self_connected: Picked::default(),
             from_low_ports: Picked::default(),
             bunches: FxHashMap::default(),
@@ -330,6 +345,13 @@ mod tests {
         let excess = |rows: &[SocketRow]| Survey::of(&snapshot(sample(rows.to_vec()))).ports_in_excess;
         assert!(excess(&[listener, server, client, outer]).is_empty());
         assert_eq!(excess(&[listener, server, client, ghost]), [80]);
+    }
+
+    #[test]
+    fn what_is_not_kept_is_counted() {
+        let mut picked = Picked::at_most(2);
+        (0..5).for_each(|row| picked.push(row));
+        assert_eq!((&picked.rows[..], picked.total), (&[0, 1][..], 5));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tcptop::analysis::Analyzer;
 use tcptop::diagnose::{RuleBook, Survey};
-use tcptop::model::{Sample, SocketRow};
+use tcptop::model::{Sample, SocketRow, TcpState};
 use tcptop::testkit;
 
 const ROWS: u32 = 1_000_000;
@@ -24,7 +24,8 @@ fn sample(rows: &[SocketRow], second: u64) -> Sample {
 }
 
 fn judging(criterion: &mut Criterion) {
-    let rows = testkit::many(ROWS);
+    let mut rows = testkit::many(ROWS);
+    rows.push(testkit::socket(TcpState::Listen, "0.0.0.0:443", ""));
     let host = testkit::host();
     let mut group = criterion.benchmark_group("a million rows");
     group.sample_size(10);

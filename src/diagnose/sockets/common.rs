@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::diagnose::details::DetailEntry;
 use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
 use crate::diagnose::rule::Context;
+use crate::diagnose::survey::Picked;
 use crate::model::{ForeignText, Ip, Process, SocketRow, TableSource};
 
 /// How many names stand in a list before it is cut.
@@ -214,6 +215,14 @@ fn grouped_from<K: Hash + Eq + Ord + Clone>(
 /// A number of sockets of the table.
 pub(super) fn sockets(name: &'static str, n: usize) -> Evidence {
     Evidence::new(name, Value::Count(n as u64), Source::SockDiag)
+}
+
+/// How many sockets of a kind were looked at and how many there are, where that is not the same.
+pub(super) fn looked_at(picked: &Picked) -> Vec<Evidence> {
+    if picked.rows.len() == picked.total as usize {
+        return Vec::new();
+    }
+    vec![sockets("looked_at", picked.rows.len()), sockets("of", picked.total as usize)]
 }
 
 /// A time that this program saw.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::common::{float, numbers, sockets};
+use super::common::{float, looked_at, numbers, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -109,6 +109,7 @@ impl Rule for NoKeepalive {
             let by_idle = idle.filter(|_| !inside).and_then(|n| idle_many.grade(n, held));
             let Some(severity) = by_count.max(by_idle) else { continue };
             let mut evidence = vec![sockets("without_keepalive", rows.len())];
+            evidence.extend(looked_at(&context.survey.without_keepalive));
             evidence.extend(Self::others(context, &subject));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of sockets")]
             let count = idle.map_or(Value::Unknown, |n| Value::Count(n.round() as u64));
@@ -190,6 +191,22 @@ mod tests {
         b.owners = Some(owners(6, "pool", 1024, &b.rows));
         let found = drafts(b.judge(&mut rule()));
         assert_eq!(found[0].subject, Subject::Process { pid: 6, comm: "pool".into() });
+    }
+
+    #[test]
+    fn of_very_many_a_part_is_looked_at_and_that_is_said() {
+        let mut b = bench(60, 0);
+        let one = b.rows[1];
+        let most = u32::try_from(crate::diagnose::survey::Picked::COMMON).unwrap();
+        for n in 100..100 + most {
+            let mut row = one;
+            row.set_cookie(n, 0);
+            b.rows.push(row);
+        }
+        let found = drafts(b.judge(&mut rule()));
+        let count = |name| found[0].evidence.iter().find(|e| e.name == name).map(|e| e.value.clone());
+        assert_eq!(count("looked_at"), Some(Value::Count(most.into())));
+        assert_eq!(count("of"), Some(Value::Count(u64::from(most) + 60)));
     }
 
     #[test]

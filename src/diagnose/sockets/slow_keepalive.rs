@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{float, numbers, setting, sockets};
+use super::common::{float, looked_at, numbers, setting, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -70,6 +70,7 @@ impl Rule for KeepaliveTooSlow {
                 Evidence::new("noticed_after_s", Value::Time(most + probing), Source::Observed),
                 sockets("unanswered", unanswered),
             ];
+            evidence.extend(looked_at(&context.survey.with_keepalive));
             evidence.extend(setting(context, "interval_s", INTERVAL));
             evidence.extend(setting(context, "probes", PROBES));
             evidence.extend(context.peers(&slow));
