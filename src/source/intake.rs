@@ -197,7 +197,9 @@ mod tests {
 
     fn taking(replies: &[Vec<u8>]) -> Intake {
         let mut intake = Intake::new(0);
-        replies.iter().for_each(|r| intake.take(r));
+        for reply in replies {
+            intake.take(reply);
+        }
         intake
     }
 
