@@ -17,6 +17,9 @@ const SHARE: u32 = 50;
 /// The longest that one round may take, the first one apart, which takes what it needs.
 const LONGEST: Duration = Duration::from_millis(100);
 
+/// How long processes are left alone while every socket is accounted for: only their counts of descriptors may change.
+const CALM: Duration = Duration::from_secs(3);
+
 /// How the owners of sockets are found.
 #[derive(Default)]
 pub(super) enum Finder {
@@ -139,15 +142,31 @@ impl Drop for Follower {
 fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
     let Ok(mut scanner) = Scanner::open() else { return };
     let mut purse = Purse::default();
+    let mut newest: Option<(Instant, Arc<Owners>)> = None;
     while let Some(snapshots) = looks.wait() {
         let begun = Instant::now();
+        let calm = |(at, owners): &(Instant, Arc<Owners>)| {
+            begun.saturating_duration_since(*at) < CALM && answers(owners, &snapshots)
+        };
+        if newest.as_ref().is_some_and(calm) {
+            continue;
+        }
         let Some(budget) = purse.budget(begun) else { continue };
         let listed = listed(snapshots.iter().map(|s| &s.sample));
         // A large table is not kept for the time of a scan.
         drop(snapshots);
-        drop(maps.post(scanner.round(&listed, budget.left())));
+        let owners = scanner.round(&listed, budget.left());
+        drop(maps.post(Arc::clone(&owners)));
+        newest = Some((begun, owners));
         purse.pay(begun.elapsed());
     }
+}
+
+/// Whether a map says of every socket of these looks who holds it, or that nobody can be found.
+fn answers(owners: &Owners, snapshots: &[Arc<Snapshot>]) -> bool {
+    let rows = || snapshots.iter().flat_map(|s| &s.sample.table.rows);
+    let known = |inode| !owners.holders(inode).is_empty() || owners.unheld.contains(&inode);
+    !owners.partial && rows().all(|row| row.inode == 0 || known(row.inode))
 }
 
 /// Time that may be spent: it comes in evenly, and a round that took longer is followed by a pause.
@@ -193,6 +212,24 @@ impl Purse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testkit;
+
+    #[test]
+    fn a_socket_that_nobody_was_looked_for_asks_for_a_round() {
+        let row = |inode| {
+            let mut row = testkit::socket(crate::model::TcpState::Established, "10.0.0.1:80", "10.0.0.2:9");
+            row.inode = inode;
+            row
+        };
+        let look = |rows| vec![Arc::new(testkit::snapshot(testkit::sample(rows)))];
+        let mut owners = testkit::owners(&[(7, "nginx", &[(1, 5)])]);
+        assert!(answers(&owners, &look(vec![row(1), row(0)])));
+        assert!(!answers(&owners, &look(vec![row(1), row(2)])));
+        owners.unheld.insert(2);
+        assert!(answers(&owners, &look(vec![row(1), row(2)])));
+        owners.partial = true;
+        assert!(!answers(&owners, &look(vec![row(1)])));
+    }
 
     #[test]
     fn following_takes_its_share_of_a_core_and_no_more() {
