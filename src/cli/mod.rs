@@ -29,6 +29,7 @@ use args::{Args, Command};
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::sys::memory::map_large_blocks();
     match run(&Args::checked()) {
         Ok(code) => code,
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,

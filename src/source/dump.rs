@@ -152,7 +152,9 @@ impl Dumper {
             gaps.push(Gap::BoundInactiveHidden);
         }
         gaps.dedup();
-        self.capacity = intake.table.rows.len();
+        self.capacity = intake.len();
+        // The room that was left for a busy machine's new sockets is given back.
+        intake.table.rows.shrink_to_fit();
         intake.drops.sort_unstable_by_key(|d| d.cookie);
         let source = match self.walker.way {
             Way::Legacy => TableSource::SockDiagLegacy,

@@ -4,6 +4,7 @@ pub mod destroy;
 pub mod diag;
 mod host;
 mod kernel_log;
+pub mod memory;
 pub mod names;
 pub mod netfilter;
 pub mod netns;

@@ -91,6 +91,8 @@ fn main() {
     if crowd::worked() {
         return;
     }
+    // As the program does.
+    tcptop::sys::memory::map_large_blocks();
     let empty = empty();
     println!("empty: {empty} KiB resident");
     let mut sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
