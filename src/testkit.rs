@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::model::{
-    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Owners, Privileges, Process, Reading,
-    RowFlags, Sample, SocketRow, Table, TableSource, Taken, TcpState,
+    Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Owners, Privileges, Process, Protocol,
+    Reading, RowFlags, Sample, SocketRow, Table, TableSource, Taken, TcpState,
 };
 
 /// An endpoint from `10.0.0.1:80` or `[::1]:80`.
@@ -93,7 +93,10 @@ pub fn sample(rows: Vec<SocketRow>) -> Sample {
         netns: Netns { inode: 4_026_531_840, name: "init".into() },
         taken: Taken { wall: Duration::from_secs(1_795_197_600), mono: Duration::from_secs(1) },
         dump_time: Duration::from_millis(6),
+        protocol: Protocol::Tcp,
         table,
+        memory: Vec::new(),
+        udp: None,
         listener_drops: Vec::new(),
         completeness: Completeness { source: TableSource::SockDiagLegacy, gaps: Vec::new(), duplicates: 0 },
         facts: Facts::default(),

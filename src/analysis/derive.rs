@@ -17,6 +17,9 @@ use crate::model::{Ip, Owners, RowFlags, Sample, TableSource, Taken, TcpState, T
 /// How growth of a peer is measured.
 const PEER_GROWTH_PERIOD: Duration = Duration::from_secs(30);
 
+/// How growth of a socket's drops is measured.
+const DROP_GROWTH_PERIOD: Duration = Duration::from_secs(10);
+
 /// At most this many sockets that went away are remembered for one more look.
 const LIMBO_MAX: usize = 65_536;
 
@@ -33,6 +36,9 @@ pub struct Analyzer {
     peer_growth: Baseline<Ip>,
     processes: ProcessCounter,
     history: History,
+    /// For the UDP sockets of the namespace, once there were some.
+    udp: Option<Box<Self>>,
+    drops: Baseline<u64>,
 }
 
 impl Default for Analyzer {
@@ -47,6 +53,8 @@ impl Default for Analyzer {
             peer_growth: Baseline::new(PEER_GROWTH_PERIOD),
             processes: ProcessCounter::default(),
             history: History::default(),
+            udp: None,
+            drops: Baseline::new(DROP_GROWTH_PERIOD),
         }
     }
 }
@@ -54,6 +62,7 @@ impl Default for Analyzer {
 /// What is known of a part beforehand.
 struct Known<'a> {
     track: Vec<Track>,
+    drop_growth_per_min: Vec<Option<f32>>,
     whole: &'a Snapshot,
 }
 
@@ -75,19 +84,32 @@ impl Analyzer {
     pub fn derive_part(&mut self, whole: &Snapshot, rows: &[u32]) -> Arc<Snapshot> {
         let table = &whole.sample.table;
         let kept = |at: &u32| table.rows.get(*at as usize).copied();
-        let sample =
-            Sample { table: table.with_rows(rows.iter().filter_map(kept).collect()), ..whole.sample.about() };
+        let memory = |at: &u32| whole.sample.memory.get(*at as usize).copied();
+        let sample = Sample {
+            table: table.with_rows(rows.iter().filter_map(kept).collect()),
+            memory: rows.iter().filter_map(memory).collect(),
+            ..whole.sample.about()
+        };
         let track = |at: &u32| whole.track.get(*at as usize).copied();
-        let known = Known { track: rows.iter().filter_map(track).collect(), whole };
+        let drops = |at: &u32| whole.drop_growth_per_min.get(*at as usize).copied();
+        let known = Known {
+            track: rows.iter().filter_map(track).collect(),
+            drop_growth_per_min: rows.iter().filter_map(drops).collect(),
+            whole,
+        };
         self.derive_known(sample, whole.owners.clone(), Some(known))
     }
 
     fn derive_known(
         &mut self,
-        sample: Sample,
+        mut sample: Sample,
         owners: Option<Arc<Owners>>,
         known: Option<Known<'_>>,
     ) -> Arc<Snapshot> {
+        let udp = sample.udp.take().map(|udp| {
+            let analyzer = self.udp.get_or_insert_default();
+            analyzer.derive_owned(*udp, owners.clone())
+        });
         let first = *self.first.get_or_insert(sample.taken);
         let since_first = sample.taken.mono.saturating_sub(first.mono);
         let observed = known.as_ref().map_or(since_first, |k| k.whole.observed);
@@ -96,6 +118,10 @@ impl Analyzer {
 
         let mut track = Vec::new();
         let joined = self.remember(previous.as_deref(), &sample, observed, &mut track);
+        let drop_growth_per_min = match &known {
+            Some(known) => known.drop_growth_per_min.clone(),
+            None => self.grow_drops(&sample, observed),
+        };
         let (track_of_whole, whole) = known.map(|k| (k.track, k.whole)).unzip();
         let mut track = track_of_whole.unwrap_or(track);
         let churn = joined.as_ref().zip(elapsed).map(|(j, dt)| churn(j, dt));
@@ -143,6 +169,8 @@ impl Analyzer {
             elapsed,
             observed,
             track,
+            udp,
+            drop_growth_per_min,
             states,
             state_delta,
             history: self.history.clone(),
@@ -208,6 +236,21 @@ impl Analyzer {
         states.all = states.v4;
         states.all += states.v6;
         states
+    }
+
+    /// Growth of the drops of each row, where the sample tells of drops.
+    fn grow_drops(&mut self, sample: &Sample, observed: Duration) -> Vec<Option<f32>> {
+        let dropped = || {
+            let rows = sample.table.rows.iter().zip(&sample.memory);
+            rows.filter(|(row, _)| row.cookie() != 0).map(|(row, mem)| (row.cookie(), mem.drops))
+        };
+        let growth = sample.table.rows.iter().zip(&sample.memory).map(|(row, mem)| {
+            let per_s = self.drops.growth_of_known_per_s(&row.cookie(), mem.drops?, observed)?;
+            Some(per_s * 60.0)
+        });
+        let growth = growth.collect();
+        self.drops.renew(observed, dropped().filter_map(|(cookie, drops)| Some((cookie, drops?))));
+        growth
     }
 
     fn grow(&mut self, peers: &mut [PeerAgg], observed: Duration) {

@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 
 use super::ProcessAgg;
 use crate::model::{
-    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Sample, Scope, SocketRow, StateCounts,
-    TcpState, Unexamined,
+    Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Protocol, Protocols, Sample, Scope,
+    SocketRow, StateCounts, TcpState, Unexamined,
 };
 
 /// What is remembered of a socket from sample to sample, in four bytes.
@@ -376,6 +376,12 @@ pub struct Snapshot {
     pub observed: Duration,
     /// Memory of each row, in the order of the rows.
     pub track: Vec<Track>,
+    /// The UDP sockets of the namespace, if they were asked for: a snapshot of their own, of which rows, memory of rows,
+    /// drops and processes mean something.
+    pub udp: Option<Arc<Self>>,
+    /// Growth of the drops of each row per minute over the last 10 to 20 s, in the order of the rows; `None` until enough was
+    /// observed. Empty where the sample tells of no drops.
+    pub drop_growth_per_min: Vec<Option<f32>>,
     /// Sockets by state.
     pub states: StateSummary,
     /// Change of each state since the previous sample; `None` for the first.
@@ -445,6 +451,44 @@ pub struct World {
 }
 
 impl World {
+    /// The snapshot of a number: first those of TCP, then in the same order those of UDP.
+    #[must_use]
+    pub fn snapshot(&self, number: u16) -> Option<&Snapshot> {
+        let (at, count) = (usize::from(number), self.snapshots.len());
+        match at.checked_sub(count) {
+            None => self.snapshots.get(at).map(AsRef::as_ref),
+            Some(at) => self.snapshots.get(at)?.udp.as_deref(),
+        }
+    }
+
+    /// The snapshots of a protocol, with their numbers.
+    pub fn of(&self, protocol: Protocol) -> impl Iterator<Item = (u16, &Snapshot)> {
+        let count = u16::try_from(self.snapshots.len()).unwrap_or(u16::MAX);
+        let numbers = match protocol {
+            Protocol::Tcp => 0..count,
+            Protocol::Udp => count..count.saturating_mul(2),
+        };
+        numbers.filter_map(|n| Some((n, self.snapshot(n)?)))
+    }
+
+    /// A world whose snapshots are those of these protocols, to be listed together.
+    #[must_use]
+    pub fn of_protocols(&self, protocols: Protocols) -> Self {
+        let wanted = |s: &Arc<Snapshot>| {
+            let udp = s.udp.clone().filter(|_| protocols.udp);
+            protocols.tcp.then(|| Arc::clone(s)).into_iter().chain(udp).collect::<Vec<_>>()
+        };
+        Self { snapshots: self.snapshots.iter().flat_map(wanted).collect(), ..self.clone() }
+    }
+
+    /// Whether several namespaces are examined.
+    #[must_use]
+    pub fn has_several(&self) -> bool {
+        let mut all = self.snapshots.iter().map(|s| s.sample.netns.inode);
+        let first = all.next();
+        all.any(|inode| Some(inode) != first)
+    }
+
     /// Who holds the sockets; `None` until the processes were scanned. It is the same for every namespace.
     #[must_use]
     pub fn owners(&self) -> Option<&Owners> {

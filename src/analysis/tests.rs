@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{Analyzer, Destination, Snapshot};
 use crate::model::{
-    Completeness, Endpoint, Facts, Ip, Keepalive, ListenerDrops, Netns, Reading, RowFlags, Sample, SocketRow,
-    Sysctls, Table, TableSource, Taken, TcpState, sysctl,
+    Endpoint, Facts, Ip, Keepalive, ListenerDrops, Netns, Reading, RowFlags, Sample, SocketRow, Sysctls,
+    Table, TableSource, Taken, TcpState, sysctl,
 };
 use TcpState::{BoundInactive, CloseWait, Established, Listen, TimeWait};
 
@@ -45,9 +45,8 @@ fn sample(at_s: u64, rows: Vec<SocketRow>, pairs: &[(&str, &str)]) -> Sample {
         taken: Taken { wall: Duration::from_secs(1_000_000 + at_s), mono: Duration::from_secs(5 + at_s) },
         dump_time: Duration::ZERO,
         table,
-        listener_drops: Vec::new(),
-        completeness: Completeness { source: TableSource::SockDiagLegacy, gaps: Vec::new(), duplicates: 0 },
         facts: Facts { sysctls: sysctls(pairs), ..Facts::default() },
+        ..crate::testkit::sample(Vec::new())
     }
 }
 

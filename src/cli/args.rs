@@ -14,6 +14,7 @@ use crate::diagnose::knowledge::{self, Document, ENGLISH};
 use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
 use crate::lab::scenarios::SCENARIOS;
+use crate::model::Protocols;
 use crate::query::{Column as _, ColumnId, Sort, Spec};
 use crate::source::{Target, Wanted};
 
@@ -27,6 +28,12 @@ pub(super) struct Args {
     /// IPv6 sockets only, those that carry IPv4 included
     #[arg(short = '6', global = true, help_heading = "What to look at")]
     v6: bool,
+    /// TCP sockets; this is what is looked at if neither is named
+    #[arg(short, long, global = true, help_heading = "What to look at")]
+    tcp: bool,
+    /// UDP sockets, of list: instead of TCP, or both with -t
+    #[arg(short, long, global = true, help_heading = "What to look at")]
+    udp: bool,
     /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
     #[arg(long, global = true, value_name = "NAME|PID|PATH|all", help_heading = "What to look at")]
     pub(super) netns: Option<Target>,
@@ -265,6 +272,10 @@ impl Args {
             let why = "a filter comes after its command: tcptop list state established";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
+        if args.udp && !matches!(args.command, Some(Command::List(_))) {
+            let why = "--udp is for list";
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
         args
     }
 
@@ -280,6 +291,11 @@ impl Args {
             (false, true) => Wanted::V6,
             _ => Wanted::Both,
         }
+    }
+
+    /// The tables that were asked for.
+    pub(super) const fn protocols(&self) -> Protocols {
+        Protocols { tcp: self.tcp || !self.udp, udp: self.udp }
     }
 
     /// Whether colours were asked for or refused; `None` leaves it to the environment.
@@ -317,6 +333,14 @@ mod tests {
 
     fn families(args: &[&str]) -> Wanted {
         Args::try_parse_from([&["tcptop"], args].concat()).unwrap().families()
+    }
+
+    #[test]
+    fn tcp_is_looked_at_unless_udp_alone_is_named() {
+        let of = |args: &[&str]| Args::try_parse_from([&["tcptop"], args].concat()).unwrap().protocols();
+        assert_eq!(of(&["list"]), Protocols { tcp: true, udp: false });
+        assert_eq!(of(&["list", "-u"]), Protocols { tcp: false, udp: true });
+        assert_eq!(of(&["-t", "list", "--udp"]), Protocols { tcp: true, udp: true });
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::filter::narrow;
 use super::{WRITING, complain, look, looker, stdout};
 use crate::analysis::Snapshot;
 use crate::engine::{Looker, with_options};
-use crate::model::SocketRow;
+use crate::model::{Protocols, SocketRow};
 use crate::query::filter::Filter;
 use crate::query::{Column as _, ColumnId, OPTION_COLUMNS, Selection, SocketQuery, Sort, sockets};
 use crate::report::{self, List};
@@ -50,10 +50,18 @@ fn columns(args: &Args, options: &ListArgs, format: Format) -> anyhow::Result<Op
         let why = format!("the column {} needs --probe-options", column.spec().name);
         return Err(Args::command().error(ErrorKind::MissingRequiredArgument, why).into());
     }
+    let protocols = args.protocols();
+    if protocols.udp && options.probe_options {
+        let why = "--probe-options asks TCP sockets; leave --udp out";
+        return Err(Args::command().error(ErrorKind::ArgumentConflict, why).into());
+    }
+    let several = args.netns == Some(Target::All);
+    if options.columns.is_none() && protocols.udp && !matches!(format, Format::Json | Format::JsonLines) {
+        return Ok(Some(ColumnId::usual(protocols, several)));
+    }
     if options.columns.is_some() || !options.probe_options {
         return Ok(options.columns.clone());
     }
-    let several = args.netns == Some(Target::All);
     let usual = match format {
         Format::Json | Format::JsonLines => &report::JSON_COLUMNS[..],
         _ if several => ColumnId::USUAL_OF_SEVERAL,
@@ -85,8 +93,9 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
     if let Some(filter) = &filter {
         looker.source().ask_for(filter.asked());
     }
+    looker.source().watch(args.protocols());
     loop {
-        once(&mut looker, filter.as_ref(), options, columns.as_deref(), format)?;
+        once(&mut looker, filter.as_ref(), args.protocols(), options, columns.as_deref(), format)?;
         match options.watch {
             None => return Ok(()),
             Some(pause) => std::thread::sleep(pause),
@@ -98,14 +107,17 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
 fn once(
     looker: &mut Looker<Box<dyn Source>>,
     filter: Option<&Arc<Filter>>,
+    protocols: Protocols,
     options: &ListArgs,
     columns: Option<&[ColumnId]>,
     format: Format,
 ) -> anyhow::Result<()> {
     let whole = look(looker)?;
+    let whole =
+        if protocols.udp { Arc::new(whole.world.of_protocols(protocols)) } else { Arc::clone(&whole.world) };
     let mut world = match filter {
-        Some(filter) => narrow(looker, &whole.world, filter),
-        None => Arc::clone(&whole.world),
+        Some(filter) => narrow(looker, &whole, filter),
+        None => whole,
     };
     let query =
         SocketQuery { select: Selection::All, sort: options.sort, want: options.limit.unwrap_or(usize::MAX) };

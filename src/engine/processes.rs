@@ -48,7 +48,7 @@ impl Finder {
             Self::Behind(follower) => Ok((look()?, follower.as_mut().and_then(Follower::newest))),
             Self::Beside { patience, scanner: Some(scanner) } => {
                 let samples = look()?;
-                let owners = scanner.round(&listed(&samples), *patience);
+                let owners = scanner.round(&listed(with_udp(&samples)), *patience);
                 Ok((samples, Some(owners)))
             }
             Self::Beside { patience, scanner } => {
@@ -70,7 +70,7 @@ impl Finder {
                 let samples = samples?;
                 let Some((mut scanned, finished)) = scanned else { return Ok((samples, None)) };
                 let budget = if finished { *patience } else { Some(Duration::ZERO) };
-                let owners = scanned.round(&listed(&samples), budget);
+                let owners = scanned.round(&listed(with_udp(&samples)), budget);
                 *scanner = Some(scanned);
                 Ok((samples, Some(owners)))
             }
@@ -87,6 +87,11 @@ impl Finder {
             drop(follower.looks.post(snapshots.to_vec()));
         }
     }
+}
+
+/// The samples, and those of UDP in them.
+fn with_udp(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
+    samples.iter().chain(samples.iter().filter_map(|s| s.udp.as_deref()))
 }
 
 fn listed<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Listed {
@@ -152,7 +157,8 @@ fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
             continue;
         }
         let Some(budget) = purse.budget(begun) else { continue };
-        let listed = listed(snapshots.iter().map(|s| &s.sample));
+        let udp = snapshots.iter().filter_map(|s| s.udp.as_ref());
+        let listed = listed(snapshots.iter().chain(udp).map(|s| &s.sample));
         // A large table is not kept for the time of a scan.
         drop(snapshots);
         let owners = scanner.round(&listed, budget.left());

@@ -29,8 +29,8 @@ pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
 pub use sample::{
-    Capability, Completeness, Gap, Host, ListenerDrops, Netns, Privileges, Sample, TableSource, Taken,
-    Unexamined,
+    Capability, Completeness, Gap, Host, ListenerDrops, Netns, Privileges, Protocol, Protocols, Sample,
+    TableSource, Taken, Unexamined,
 };
 pub use state::{StateCounts, TcpState};
 pub use sysctl::Sysctls;

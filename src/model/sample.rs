@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Facts, ForeignText, Table};
+use super::{Facts, ForeignText, SkMemInfo, Table};
 
 /// A network namespace.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -126,6 +126,43 @@ pub struct Taken {
     pub mono: Duration,
 }
 
+/// What sockets of a table speak.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// The word in the contract and on the screen.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Which tables a look takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocols {
+    /// TCP sockets.
+    pub tcp: bool,
+    /// UDP sockets.
+    pub udp: bool,
+}
+
+impl Default for Protocols {
+    /// TCP.
+    fn default() -> Self {
+        Self { tcp: true, udp: false }
+    }
+}
+
 /// One look at one namespace.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -135,8 +172,14 @@ pub struct Sample {
     pub taken: Taken,
     /// How long the socket dump took.
     pub dump_time: Duration,
-    /// The TCP sockets.
+    /// What the sockets of the table speak.
+    pub protocol: Protocol,
+    /// The sockets.
     pub table: Table,
+    /// Buffers and drops of each row of the table, in its order, where a dump brings them (UDP); else empty.
+    pub memory: Vec<SkMemInfo>,
+    /// The UDP sockets of the namespace, if they were asked for: a sample of their own, which has no counters.
+    pub udp: Option<Box<Sample>>,
     /// Drop counters of listeners, by cookie, ascending; empty where the kernel does not tell.
     pub listener_drops: Vec<ListenerDrops>,
     /// How complete the table is.
@@ -153,7 +196,10 @@ impl Sample {
             netns: self.netns.clone(),
             taken: self.taken,
             dump_time: self.dump_time,
+            protocol: self.protocol,
             table: Table::default(),
+            memory: Vec::new(),
+            udp: None,
             listener_drops: self.listener_drops.clone(),
             completeness: self.completeness.clone(),
             facts: self.facts.clone(),

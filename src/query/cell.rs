@@ -16,6 +16,13 @@ pub enum Cell<'a> {
     Unknown,
     /// A word of ours.
     Word(&'static str),
+    /// A word of ours that people know by another name than programs: `UNCONN` and `CLOSE`.
+    Named {
+        /// What people say.
+        people: &'static str,
+        /// The word of the contract.
+        programs: &'static str,
+    },
     /// A text of ours.
     Text(Cow<'a, str>),
     /// A text that someone else chose.
@@ -85,7 +92,7 @@ impl fmt::Display for Cell<'_> {
         match self {
             Self::Absent => f.write_str("-"),
             Self::Unknown => f.write_str("?"),
-            Self::Word(word) => f.write_str(word),
+            Self::Word(word) | Self::Named { people: word, .. } => f.write_str(word),
             Self::Text(text) => f.write_str(text),
             Self::Foreign(text) => write!(f, "{text}"),
             Self::Addr(ip) => write!(f, "{ip}"),
@@ -151,6 +158,7 @@ impl fmt::Display for Plain<'_> {
             Cell::Rate(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),
             Cell::Timer { kind, .. } => f.write_str(kind.name()),
+            Cell::Named { programs, .. } => f.write_str(programs),
             other => write!(f, "{other}"),
         }
     }

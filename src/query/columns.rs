@@ -5,7 +5,7 @@ use super::column::{Column, Spec};
 use super::key::Key;
 use super::{options, owned};
 use crate::analysis::{Age, Snapshot, Track};
-use crate::model::{Keepalive, RowFlags, SocketRow, TcpState, TimerKind};
+use crate::model::{Keepalive, Protocol, Protocols, RowFlags, SocketRow, TcpState, TimerKind};
 
 /// A column of the socket table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +49,10 @@ pub enum ColumnId {
     Linger,
     DeadPeer,
     Unprobed,
+    Drops,
+    DropGrowth,
+    RcvBuf,
+    SndBuf,
 }
 
 use ColumnId as C;
@@ -57,6 +61,25 @@ impl ColumnId {
     /// What `list` shows when nothing else is asked for.
     pub const USUAL: &'static [Self] =
         &[C::State, C::RecvQ, C::SendQ, C::Local, C::Peer, C::Timer, C::Keepalive, C::Uid, C::Inode];
+
+    /// The same for UDP sockets.
+    const USUAL_OF_UDP: &'static [Self] =
+        &[C::State, C::RecvQ, C::SendQ, C::RcvBuf, C::Drops, C::Local, C::Peer, C::Uid, C::Inode];
+
+    /// The same for TCP and UDP sockets together.
+    const USUAL_OF_BOTH: &'static [Self] =
+        &[C::Proto, C::State, C::RecvQ, C::SendQ, C::Drops, C::Local, C::Peer, C::Timer, C::Uid, C::Inode];
+
+    /// What `list` shows of these protocols, the namespace first where there are `several`.
+    #[must_use]
+    pub fn usual(protocols: Protocols, several: bool) -> Vec<Self> {
+        let columns = match protocols {
+            Protocols { tcp: true, udp: true } => Self::USUAL_OF_BOTH,
+            Protocols { udp: true, .. } => Self::USUAL_OF_UDP,
+            Protocols { .. } => Self::USUAL,
+        };
+        several.then_some(Self::Netns).into_iter().chain(columns.iter().copied()).collect()
+    }
 
     /// Whether the processes must be looked at for it.
     #[must_use]
@@ -135,6 +158,10 @@ impl Column for ColumnId {
             C::Linger,
             C::DeadPeer,
             C::Unprobed,
+            C::Drops,
+            C::DropGrowth,
+            C::RcvBuf,
+            C::SndBuf,
         ]
     }
 
@@ -285,6 +312,21 @@ impl Column for ColumnId {
             C::Unprobed => Spec::text("options_unknown", "OPTIONS UNKNOWN", 15, 40)
                 .drop(24)
                 .help("Why the socket could not be asked for its options; with --probe-options"),
+            C::Drops => Spec::number("drops", "DROPS", 6, 9)
+                .drop(2)
+                .help("UDP: datagrams that the socket dropped since it was made, most often for want of room"),
+            C::DropGrowth => Spec::number("drop_growth", "DROPS+/MIN", 10, 10)
+                .aliases(&["drops_per_min"])
+                .drop(3)
+                .help("UDP: growth of that number per minute"),
+            C::RcvBuf => Spec::number("rcvbuf", "RCVBUF", 6, 7)
+                .aliases(&["rb"])
+                .drop(8)
+                .help("UDP: limit of the receive buffer (SO_RCVBUF as the kernel keeps it, doubled)"),
+            C::SndBuf => Spec::number("sndbuf", "SNDBUF", 6, 7)
+                .aliases(&["tb"])
+                .drop(9)
+                .help("UDP: limit of the send buffer (SO_SNDBUF as the kernel keeps it, doubled)"),
         }
     }
 }
@@ -336,6 +378,9 @@ fn age(snapshot: &Snapshot, at: usize) -> Option<Age> {
 }
 
 fn keepalive(snapshot: &Snapshot, at: usize, row: &SocketRow) -> Option<Keepalive> {
+    if snapshot.sample.protocol == Protocol::Udp {
+        return None;
+    }
     let seen = snapshot.track.get(at).copied().unwrap_or(Track::default()).keepalive(row)?;
     Some(match snapshot.options_of(row) {
         Some(Ok(options)) if options.keepalive => Keepalive::On,
@@ -359,8 +404,11 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         if row.state == TcpState::Listen { Cell::Count(u64::from(n)) } else { Cell::Bytes(u64::from(n)) }
     };
     match column {
-        C::Proto => Cell::Word("tcp"),
+        C::Proto => Cell::Word(snapshot.sample.protocol.name()),
         C::Family => Cell::Word(if row.flags.has(RowFlags::V6) { "inet6" } else { "inet" }),
+        C::State if is_unconnected(snapshot, row) => {
+            Cell::Named { people: "UNCONN", programs: row.state.name() }
+        }
         C::State => Cell::Word(row.state.name()),
         C::RecvQ => queue(row.recv_q),
         C::SendQ => queue(row.send_q),
@@ -422,6 +470,40 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         | C::Linger
         | C::DeadPeer
         | C::Unprobed => options::cell(column, snapshot, row),
+        C::Drops | C::DropGrowth | C::RcvBuf | C::SndBuf => {
+            let udp = snapshot.sample.protocol == Protocol::Udp;
+            let untold = if udp { Cell::Unknown } else { Cell::Absent };
+            memory(column, snapshot, at).map_or(untold, |value| match value {
+                Memory::Count(n) => Cell::Count(n.into()),
+                Memory::Bytes(n) => Cell::Bytes(n.into()),
+                Memory::PerMinute(r) => Cell::Rate(r.into()),
+            })
+        }
+    }
+}
+
+/// A UDP socket that is not connected.
+fn is_unconnected(snapshot: &Snapshot, row: &SocketRow) -> bool {
+    row.state == TcpState::Close && snapshot.sample.protocol == Protocol::Udp
+}
+
+enum Memory {
+    Count(u32),
+    Bytes(u32),
+    PerMinute(f32),
+}
+
+/// What is known of the buffers and drops of a row.
+fn memory(column: ColumnId, snapshot: &Snapshot, at: usize) -> Option<Memory> {
+    let mem = snapshot.sample.memory.get(at)?;
+    // No socket has a buffer of nothing: /proc/net/udp does not tell.
+    let limit = |n: u32| Some(Memory::Bytes(n)).filter(|_| n > 0);
+    match column {
+        C::Drops => mem.drops.map(Memory::Count),
+        C::DropGrowth => snapshot.drop_growth_per_min.get(at).copied().flatten().map(Memory::PerMinute),
+        C::RcvBuf => limit(mem.rcvbuf),
+        C::SndBuf => limit(mem.sndbuf),
+        _ => None,
     }
 }
 
@@ -434,7 +516,13 @@ pub(super) fn key(column: ColumnId, snapshot: &Snapshot, at: usize, row: &Socket
     let if_timer = |key| if row.timer() == TimerKind::None { Key::MISSING } else { key };
     let origin = || snapshot.sample.table.origin(row);
     match column {
-        C::Proto => Key::number(0),
+        C::Proto => Key::number(snapshot.sample.protocol as u64),
+        C::Drops | C::DropGrowth | C::RcvBuf | C::SndBuf => {
+            Key::optional(memory(column, snapshot, at).map(|value| match value {
+                Memory::Count(n) | Memory::Bytes(n) => number(n),
+                Memory::PerMinute(r) => Key::float(r.into()),
+            }))
+        }
         C::Family => Key::number((row.flags.0 & RowFlags::V6.0).into()),
         C::State => Key::number(reading_order(row.state)),
         C::RecvQ => number(row.recv_q),

@@ -13,13 +13,13 @@ use super::rows::List;
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::Snapshot;
 use crate::diagnose::Severity;
-use crate::model::{RowFlags, SocketRow, TcpInfo, TimerKind};
+use crate::model::{Protocol, RowFlags, SocketRow, TcpInfo, TimerKind};
 use crate::query::{Cell, Column as _, ColumnId, RowId, cell, held_by};
 
 use ColumnId as C;
 
 /// What a socket has when no columns were asked for.
-pub const USUAL: [ColumnId; 14] = [
+pub const USUAL: [ColumnId; 17] = [
     C::Proto,
     C::Family,
     C::State,
@@ -32,6 +32,9 @@ pub const USUAL: [ColumnId; 14] = [
     C::Cookie,
     C::Timer,
     C::Keepalive,
+    C::Drops,
+    C::RcvBuf,
+    C::SndBuf,
     C::Process,
     C::Cgroup,
 ];
@@ -55,7 +58,7 @@ pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
     let first = list.world.snapshots.first();
     let samples = || list.world.snapshots.iter().map(|s| &s.sample);
     let keys = keys(&list);
-    let several = list.world.snapshots.len() > 1;
+    let several = list.world.has_several();
     let document = Document {
         schema: SCHEMA,
         taken_at: first.and_then(|s| time::rfc3339(s.sample.taken.wall)),
@@ -95,7 +98,7 @@ fn keys(list: &List<'_>) -> Vec<ColumnId> {
             keys.push(key);
         }
     }
-    if list.world.snapshots.len() > 1 && list.columns.is_none() {
+    if list.world.has_several() && list.columns.is_none() {
         keys.push(C::Netns);
     }
     keys
@@ -121,6 +124,7 @@ fn key_name(column: ColumnId) -> &'static str {
         C::Process => "processes",
         C::Age => "age_s",
         C::KeepIdle => "keepalive_options",
+        C::DropGrowth => "drops_per_min",
         other => other.spec().name,
     }
 }
@@ -165,7 +169,8 @@ enum Info {
 
 impl Info {
     fn of(list: &mut List<'_>, id: RowId) -> Self {
-        if list.detail.is_none() {
+        let udp = list.socket(id).is_some_and(|(s, _)| s.sample.protocol == Protocol::Udp);
+        if list.detail.is_none() || udp {
             return Self::NotAsked;
         }
         match list.ask(id).map(|d| d.info) {
@@ -216,7 +221,9 @@ impl Socket<'_> {
         }
         match cell(column, self.snapshot, self.at) {
             // A socket without a timer says so.
-            Cell::Absent if column == C::Timer => map.serialize_entry(key, &Timer::of(self.row)),
+            Cell::Absent if column == C::Timer && self.snapshot.sample.protocol == Protocol::Tcp => {
+                map.serialize_entry(key, &Timer::of(self.row))
+            }
             Cell::Absent | Cell::Process { .. } => Ok(()),
             Cell::Unknown => map.serialize_entry(key, &()),
             Cell::Word(word) => {
@@ -226,6 +233,7 @@ impl Socket<'_> {
                 }
                 Ok(())
             }
+            Cell::Named { programs, .. } => map.serialize_entry(key, programs),
             Cell::Text(text) => map.serialize_entry(key, &*text),
             Cell::Foreign(text) => map.serialize_entry(key, text.raw()),
             Cell::Addr(ip) | Cell::Network(ip, _) => map.serialize_entry(key, &Text(ip)),

@@ -1,7 +1,7 @@
 //! What a list is made of: chosen columns of chosen rows.
 
 use crate::analysis::{Snapshot, World};
-use crate::model::{SocketDetail, SocketRow};
+use crate::model::{Protocol, SocketDetail, SocketRow};
 use crate::query::{Cell, ColumnId, RowId, SocketView, cell};
 
 /// Asks for `tcp_info` and the rest of one socket; `None` when it has ended since.
@@ -13,7 +13,7 @@ pub struct List<'a> {
     pub world: &'a World,
     /// Which rows, in which order.
     pub view: &'a SocketView,
-    /// The columns, or those of the format.
+    /// The columns, or those of the format for TCP.
     pub columns: Option<&'a [ColumnId]>,
     /// Where to ask for `tcp_info`, if it is wanted.
     pub detail: Option<&'a mut Detail<'a>>,
@@ -22,7 +22,7 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     /// The columns that people see.
     pub(super) fn shown(&self) -> &'a [ColumnId] {
-        let several = self.world.snapshots.len() > 1;
+        let several = self.world.has_several();
         self.columns.unwrap_or(if several { ColumnId::USUAL_OF_SEVERAL } else { ColumnId::USUAL })
     }
 
@@ -41,6 +41,10 @@ impl<'a> List<'a> {
     /// What an exact query says about the socket of a row.
     pub(super) fn ask(&mut self, id: RowId) -> Option<SocketDetail> {
         let (snapshot, row) = self.socket(id)?;
+        // Nothing of the kind is there for UDP.
+        if snapshot.sample.protocol == Protocol::Udp {
+            return None;
+        }
         self.detail.as_mut()?(snapshot, row)
     }
 }

@@ -6,10 +6,11 @@ use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, SocketType};
 
 use super::dump::{Dumped, Dumper, Learned};
+use super::udp::{self, Datagrams};
 use super::{Source, SourceError, Wanted};
 use crate::model::{
-    Asked, Completeness, Gap, Host, Netns, Origin, RowFlags, Sample, SocketDetail, SocketRow, TableSource,
-    Taken,
+    Asked, Completeness, Facts, Gap, Host, Netns, Origin, Protocol, Protocols, RowFlags, Sample,
+    SocketDetail, SocketRow, Table, TableSource, Taken,
 };
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
@@ -42,6 +43,7 @@ pub struct Live {
     /// What the dumper had learned when it was closed.
     learned: Option<Learned>,
     asked: Asked,
+    protocols: Protocols,
     facts: FactsReader,
     started: Instant,
 }
@@ -64,6 +66,7 @@ impl Live {
             dumper: Err("not connected".into()),
             learned: None,
             asked: Asked::default(),
+            protocols: Protocols::default(),
             facts: FactsReader::new(SYSCTL_EVERY),
             started,
         }
@@ -132,6 +135,35 @@ impl Live {
     }
 }
 
+impl Live {
+    /// The UDP sockets as a sample of their own. It has the sysctls, without which a filter cannot tell who chose a port.
+    fn datagrams(&mut self, taken: Taken, facts: &Facts) -> Sample {
+        let begun = self.started.elapsed();
+        let wanted = self.options.wanted;
+        let socket = self.dumper.as_mut().map(Dumper::socket).map_err(|why| why.clone());
+        let Datagrams { mut table, memory, completeness } = udp::read(socket, wanted);
+        table.belongs_to(self.netns.inode);
+        Sample {
+            netns: self.netns.clone(),
+            taken,
+            dump_time: self.started.elapsed().saturating_sub(begun),
+            protocol: Protocol::Udp,
+            table,
+            memory,
+            udp: None,
+            listener_drops: Vec::new(),
+            completeness,
+            facts: Facts { sysctls: facts.sysctls.clone(), ..Facts::default() },
+        }
+    }
+
+    /// No TCP table was asked for.
+    fn nothing() -> Dumped {
+        let completeness = Completeness { source: TableSource::SockDiag, gaps: Vec::new(), duplicates: 0 };
+        Dumped { table: Table::default(), listener_drops: Vec::new(), completeness }
+    }
+}
+
 impl Source for Live {
     fn ask_for(&mut self, asked: Asked) {
         if let Ok(dumper) = &mut self.dumper {
@@ -149,19 +181,28 @@ impl Source for Live {
             wall: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             mono: self.started.elapsed(),
         };
-        let Dumped { mut table, listener_drops, completeness } = self.table()?;
+        let dumped = if self.protocols.tcp { self.table()? } else { Self::nothing() };
+        let Dumped { mut table, listener_drops, completeness } = dumped;
         let dump_time = self.started.elapsed().saturating_sub(taken.mono);
         table.belongs_to(self.netns.inode);
         let facts = self.facts.read(taken.mono);
+        let udp = self.protocols.udp.then(|| Box::new(self.datagrams(taken, &facts)));
         Ok(vec![Sample {
             netns: self.netns.clone(),
             taken,
             dump_time,
+            protocol: Protocol::Tcp,
             table,
+            memory: Vec::new(),
+            udp,
             listener_drops,
             completeness,
             facts,
         }])
+    }
+
+    fn watch(&mut self, protocols: Protocols) {
+        self.protocols = protocols;
     }
 
     fn detail(&mut self, row: &SocketRow, origin: Origin) -> Option<SocketDetail> {

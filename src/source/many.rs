@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::live::ask;
 use super::{Live, LiveOptions, Source, SourceError};
-use crate::model::{Asked, Host, Netns, Origin, Sample, SocketDetail, SocketRow, Unexamined};
+use crate::model::{Asked, Host, Netns, Origin, Protocols, Sample, SocketDetail, SocketRow, Unexamined};
 use crate::sys::diag::DiagSocket;
 use crate::sys::netns::NetNs;
 use crate::sys::netns_find::{self, Found};
@@ -69,6 +69,7 @@ pub struct Many {
     asking: Option<(u64, DiagSocket)>,
     unexamined: Vec<Unexamined>,
     asked: Asked,
+    protocols: Protocols,
 }
 
 impl Many {
@@ -87,6 +88,7 @@ impl Many {
             asking: None,
             unexamined: Vec::new(),
             asked: Asked::default(),
+            protocols: Protocols::default(),
         }
     }
 
@@ -130,6 +132,7 @@ impl Many {
             .or_insert_with(|| (Live::closed(options, netns.clone(), started), found.path.clone()));
         path.clone_from(&found.path);
         live.ask_for(self.asked.clone());
+        live.watch(self.protocols);
         enter(path, inode, || {
             live.connect();
             let samples = live.look();
@@ -192,6 +195,10 @@ impl Source for Many {
 
     fn ask_for(&mut self, asked: Asked) {
         self.asked = asked;
+    }
+
+    fn watch(&mut self, protocols: Protocols) {
+        self.protocols = protocols;
     }
 
     fn unexamined(&self) -> &[Unexamined] {

@@ -5,9 +5,10 @@ mod halves;
 mod intake;
 mod live;
 mod many;
+mod udp;
 mod walker;
 
-use crate::model::{Asked, Host, Origin, Sample, SocketDetail, SocketRow, Unexamined};
+use crate::model::{Asked, Host, Origin, Protocols, Sample, SocketDetail, SocketRow, Unexamined};
 
 pub use dump::Wanted;
 pub use live::{Live, LiveOptions};
@@ -51,6 +52,9 @@ pub trait Source: Send {
     /// Asks the kernel for less from now on; samples may still hold more than was asked for.
     fn ask_for(&mut self, asked: Asked);
 
+    /// Takes these tables from now on. A source that has no choice, like a recording, brings what it has.
+    fn watch(&mut self, _protocols: Protocols) {}
+
     /// Namespaces that the last look had to leave out.
     fn unexamined(&self) -> &[Unexamined] {
         &[]
@@ -72,6 +76,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn ask_for(&mut self, asked: Asked) {
         (**self).ask_for(asked);
+    }
+
+    fn watch(&mut self, protocols: Protocols) {
+        (**self).watch(protocols);
     }
 
     fn unexamined(&self) -> &[Unexamined] {

@@ -19,5 +19,5 @@ pub mod sockopt;
 
 pub use host::{current_netns, read_host};
 pub use proc_facts::{FactsReader, read_facts};
-pub use procfs_table::read_procfs_table;
+pub use procfs_table::{read_procfs_table, read_procfs_udp};
 pub use socket_options::Prober;

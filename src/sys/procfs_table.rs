@@ -1,4 +1,4 @@
-//! The socket table out of `/proc/net/tcp` and `tcp6`, where `sock_diag` is not to be had.
+//! The socket tables out of `/proc/net/tcp`, `udp` and their brothers, where `sock_diag` is not to be had.
 //!
 //! What this hides: cookies (so nothing can be followed from look to look, and a row that the kernel lists twice under
 //! churn stays twice), the backlog and the drops of listeners, marks, interfaces, cgroups, which side has closed,
@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 
-use crate::model::{Gap, Table};
+use crate::model::{Gap, Origin, SkMemInfo, SocketRow, Table};
 use crate::wire;
 
 /// `seq_file` fills whatever it is given; fewer calls are cheaper.
@@ -21,21 +21,48 @@ const BUFFER: usize = 64 << 10;
 /// `/proc/thread-self/net/tcp` could not be read. A kernel without IPv6 has no `tcp6`, which is no error.
 pub fn read_procfs_table() -> io::Result<(Table, Vec<Gap>)> {
     let mut table = Table::default();
-    let mut malformed = append("/proc/thread-self/net/tcp", &mut table)?;
-    match append("/proc/thread-self/net/tcp6", &mut table) {
-        Ok(n) => malformed += n,
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-    }
+    let malformed =
+        both("tcp", |line| wire::tcp_line(line).map(|(row, origin)| add(&mut table, row, origin)))?;
     let mut gaps = vec![Gap::BoundInactiveHidden];
-    if malformed > 0 {
-        gaps.push(Gap::Malformed(malformed));
-    }
+    gaps.extend((malformed > 0).then_some(Gap::Malformed(malformed)));
     Ok((table, gaps))
 }
 
-/// Adds the rows of one file and returns how many lines made no sense.
-fn append(path: &str, table: &mut Table) -> io::Result<u32> {
+/// Reads the UDP sockets of the calling thread's network namespace with their drops; of their buffers these files say
+/// nothing. The gaps are the lines that made no sense.
+///
+/// # Errors
+/// `/proc/thread-self/net/udp` could not be read.
+pub fn read_procfs_udp() -> io::Result<(Table, Vec<SkMemInfo>, Vec<Gap>)> {
+    let mut table = Table::default();
+    let mut memory = Vec::new();
+    let malformed = both("udp", |line| {
+        let (row, origin, drops) = wire::udp_line(line)?;
+        memory.push(SkMemInfo { drops: Some(drops), ..SkMemInfo::default() });
+        add(&mut table, row, origin);
+        Some(())
+    })?;
+    let gaps = (malformed > 0).then_some(Gap::Malformed(malformed)).into_iter().collect();
+    Ok((table, memory, gaps))
+}
+
+fn add(table: &mut Table, mut row: SocketRow, origin: Origin) {
+    row.origin = table.intern(origin);
+    table.rows.push(row);
+}
+
+/// Hands on the lines of the files of both families, and returns how many made no sense.
+fn both(name: &str, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<u32> {
+    let malformed = each_line(&format!("/proc/thread-self/net/{name}"), &mut take)?;
+    match each_line(&format!("/proc/thread-self/net/{name}6"), &mut take) {
+        Ok(more) => Ok(malformed + more),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(malformed),
+        Err(e) => Err(e),
+    }
+}
+
+/// Hands on the lines of one file after its header, and returns how many made no sense.
+fn each_line(path: &str, take: &mut impl FnMut(&[u8]) -> Option<()>) -> io::Result<u32> {
     let mut reader = BufReader::with_capacity(BUFFER, File::open(path)?);
     let mut line = Vec::with_capacity(256);
     reader.skip_until(b'\n')?;
@@ -45,19 +72,15 @@ fn append(path: &str, table: &mut Table) -> io::Result<u32> {
         if reader.read_until(b'\n', &mut line)? == 0 {
             return Ok(malformed);
         }
-        match wire::tcp_line(line.trim_ascii_end()) {
-            Some((mut row, origin)) => {
-                row.origin = table.intern(origin);
-                table.rows.push(row);
-            }
-            None => malformed += 1,
+        if take(line.trim_ascii_end()).is_none() {
+            malformed += 1;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
     use crate::model::{Endpoint, SocketRow, TcpState};
@@ -96,14 +119,32 @@ mod tests {
     }
 
     #[test]
+    fn datagram_sockets_are_found_connected_or_not() {
+        let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let connected = UdpSocket::bind("127.0.0.1:0").unwrap();
+        connected.connect(bound.local_addr().unwrap()).unwrap();
+        connected.send(&[7; 100]).unwrap();
+        let (table, memory, gaps) = read_procfs_udp().unwrap();
+        assert_eq!((gaps, memory.len()), (Vec::new(), table.rows.len()));
+        let of = |socket: &UdpSocket| {
+            let at = socket.local_addr().unwrap();
+            with_local(&table, Endpoint { addr: at.ip().into(), port: at.port() })
+        };
+        let [bound] = of(&bound)[..] else { panic!("one") };
+        assert!(bound.state == TcpState::Close && bound.recv_q >= 100, "{bound:?}");
+        assert_eq!(of(&connected)[0].state, TcpState::Established);
+    }
+
+    #[test]
     fn bad_lines_are_counted_and_the_rest_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tcp");
         let good = "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1412 1 0 100 0 0 10 0";
         std::fs::write(&path, format!("  sl  local_address\n{good}\nnonsense\n\u{fe}\n{good}\n")).unwrap();
-        let mut table = Table::default();
-        assert_eq!(append(path.to_str().unwrap(), &mut table).unwrap(), 2);
-        assert_eq!(table.rows.len(), 2);
-        assert_eq!(append("/no/such/file", &mut table).unwrap_err().kind(), ErrorKind::NotFound);
+        let mut rows = 0;
+        let mut take = |line: &[u8]| wire::tcp_line(line).map(|_| rows += 1);
+        assert_eq!(each_line(path.to_str().unwrap(), &mut take).unwrap(), 2);
+        assert_eq!(each_line("/no/such/file", &mut take).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(rows, 2);
     }
 }

@@ -90,6 +90,23 @@ pub fn decode_row(payload: &[u8]) -> Option<(SocketRow, Origin)> {
     Some((row, origin))
 }
 
+/// The same for a reply of a UDP dump, with buffers and drops if the kernel sent them. A UDP socket is `ESTABLISHED` when
+/// it is connected and `CLOSE` when it is not (`__ip4_datagram_connect` in `net/ipv4/datagram.c`, `__udp_disconnect` in
+/// `net/ipv4/udp.c`).
+#[must_use]
+pub fn decode_datagram(payload: &[u8]) -> Option<(SocketRow, Origin, Option<SkMemInfo>)> {
+    let (msg, attributes) = DiagMsg::ref_from_prefix(payload).ok()?;
+    let (mut row, mut origin) = fixed_part(msg)?;
+    let mut mem = None;
+    for (kind, value) in Attributes::new(attributes) {
+        match kind {
+            attr::SKMEMINFO => mem = Some(memory(value)),
+            _ => shared_attribute(kind, value, &mut row, &mut origin),
+        }
+    }
+    Some((row, origin, mem))
+}
+
 #[inline]
 fn fixed_part(msg: &DiagMsg) -> Option<(SocketRow, Origin)> {
     let local = address(msg.family, msg.local)?;
@@ -261,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn a_datagram_socket_keeps_its_state_and_brings_its_drops() {
+        let mem: Vec<u8> = (1_u32..=9).flat_map(u32::to_ne_bytes).collect();
+        let (row, _, memory) = decode_datagram(&reply(2, 7, [0; 16], &[(7, &mem), (8, &[1])])).unwrap();
+        assert_eq!(row.state, TcpState::Close);
+        assert!(row.flags.has(RowFlags::FULL.with(RowFlags::SHUT_RCV)));
+        let memory = memory.unwrap();
+        assert_eq!((memory.rcvbuf, memory.sndbuf, memory.drops), (2, 4, Some(9)));
+        assert_eq!(decode_datagram(&reply(2, 1, [0; 16], &[])).unwrap().2, None);
+    }
+
+    #[test]
     fn a_short_skmeminfo_has_no_drop_counter() {
         let nine = [0u8; 36];
         let eight = [0u8; 32];
@@ -293,6 +321,7 @@ mod tests {
         fn any_bytes_are_taken_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = decode_row(&bytes);
             let _ = decode_drops(&bytes);
+            let _ = decode_datagram(&bytes);
             let _ = decode_detail(&bytes);
         }
 

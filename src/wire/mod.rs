@@ -36,4 +36,4 @@ pub use proc_sockstat::sockstat;
 pub use proc_softnet::softnet;
 pub use proc_tcp::tcp_line;
 pub use proc_text::Parsed;
-pub use proc_udp::udp_drops;
+pub use proc_udp::{udp_drops, udp_line};

@@ -1,15 +1,20 @@
-//! `/proc/net/udp` and `udp6`: which sockets have dropped datagrams.
+//! `/proc/net/udp` and `udp6`: which sockets have dropped datagrams, and the whole table for kernels without `udp_diag`.
 
-use std::io::Read;
-
-use procfs::net::UdpNetEntries;
-use procfs::{ExplicitSystemInfo, FromBufReadSI};
-
+use super::proc_tcp::tcp_line;
 use super::proc_text::{decimal, fields, lines};
-use crate::model::{Endpoint, UdpDrops};
+use crate::model::{Origin, SocketRow, UdpDrops};
 
 /// The column `drops` counting from 0 (`udp4_format_sock` in `net/ipv4/udp.c`).
 const DROPS: usize = 12;
+
+/// A socket of one line (not the header) with its drops, `None` if the line makes no sense. The cookie is 0.
+#[must_use]
+pub fn udp_line(line: &[u8]) -> Option<(SocketRow, Origin, u32)> {
+    let drops = fields(line).nth(DROPS).and_then(decimal)?;
+    // The columns before are those of /proc/net/tcp.
+    let (row, origin) = tcp_line(line)?;
+    Some((row, origin, u32::try_from(drops).unwrap_or(u32::MAX)))
+}
 
 /// Adds the sockets that have dropped anything, and returns how many lines made no sense.
 pub fn udp_drops(text: &[u8], into: &mut Vec<UdpDrops>) -> u32 {
@@ -18,8 +23,13 @@ pub fn udp_drops(text: &[u8], into: &mut Vec<UdpDrops>) -> u32 {
         // Most sockets never dropped anything: their addresses need not be read.
         match fields(line).nth(DROPS).and_then(decimal) {
             Some(0) => {}
-            Some(drops) => match udp_line(line, drops) {
-                Some(socket) => into.push(socket),
+            Some(drops) => match udp_line(line) {
+                Some((row, ..)) => into.push(UdpDrops {
+                    local: row.local_endpoint(),
+                    peer: row.peer_endpoint(),
+                    inode: row.inode,
+                    drops,
+                }),
                 None => malformed += 1,
             },
             None => malformed += 1,
@@ -28,33 +38,13 @@ pub fn udp_drops(text: &[u8], into: &mut Vec<UdpDrops>) -> u32 {
     malformed
 }
 
-/// The procfs crate reads the addresses and leaves the drops out.
-fn udp_line(line: &[u8], drops: u64) -> Option<UdpDrops> {
-    let host = ExplicitSystemInfo {
-        boot_time_secs: 0,
-        ticks_per_second: 100,
-        page_size: 0,
-        is_little_endian: cfg!(target_endian = "little"),
-    };
-    let ascii = line.is_ascii();
-    // The crate skips a header, and gives up on a whole file at one bad line.
-    let entries = UdpNetEntries::from_buf_read((&b"\n"[..]).chain(line), &host).ok().filter(|_| ascii)?;
-    let entry = entries.0.into_iter().next()?;
-    let endpoint = |at: std::net::SocketAddr| Endpoint { addr: at.ip().into(), port: at.port() };
-    Some(UdpDrops {
-        local: endpoint(entry.local_address),
-        peer: endpoint(entry.remote_address),
-        inode: u32::try_from(entry.inode & u64::from(u32::MAX)).unwrap_or(0),
-        drops,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::proc_text::testing::{mutated, noise};
     use super::*;
+    use crate::model::{Endpoint, TcpState};
 
     const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            
  4051: 0100007F:1414 00000000:0000 07 00000000:00002600 00:00000000 00000000     0        0 175563 2 00000000a39f0b84 47           
@@ -74,6 +64,18 @@ mod tests {
         let (got, malformed) = parse(UDP.as_bytes());
         assert_eq!((got.len(), malformed), (1, 0));
         assert_eq!((got[0].local, got[0].inode, got[0].drops), (local, 175_563, 47));
+    }
+
+    #[test]
+    fn every_socket_is_read_with_its_drops() {
+        let rows: Vec<_> = lines(UDP.as_bytes()).skip(1).filter_map(udp_line).collect();
+        let [(syslog, _, drops), (dhcp, _, none)] = rows[..] else { panic!("{rows:?}") };
+        assert_eq!(
+            (syslog.state, syslog.recv_q, syslog.inode, drops),
+            (TcpState::Close, 0x2600, 175_563, 47)
+        );
+        assert_eq!((dhcp.local_endpoint().to_string(), none), ("0.0.0.0:68".to_owned(), 0));
+        assert!(udp_line(b"").is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 
@@ -112,6 +112,24 @@ impl Dump<'_> {
         m.extend(0u32.to_ne_bytes());
         m
     }
+}
+
+/// A dump request for the UDP sockets of one family, with their buffers and drops. There is no legacy request for UDP
+/// (`inet_diag_rcv_msg_compat` in `net/ipv4/inet_diag.c` knows TCP and DCCP), so [`Families::Both`] asks for IPv4 alone.
+#[must_use]
+pub fn udp_dump(families: Families, seq: u32) -> Vec<u8> {
+    let (family, socket_id) = match families {
+        Families::V6 => (AF_INET6, SocketId::new_v6()),
+        Families::V4 | Families::Both => (AF_INET, SocketId::new_v4()),
+    };
+    let request = InetRequest {
+        family,
+        protocol: IPPROTO_UDP,
+        extensions: ExtensionFlags::from_bits_retain(Extensions::MEMORY.0),
+        states: StateFlags::from_bits_retain(ALL_STATES),
+        socket_id,
+    };
+    finish(request, NLM_F_REQUEST | NLM_F_DUMP, seq)
 }
 
 fn socket_id(row: &SocketRow, ifindex: u32) -> (u8, SocketId) {

@@ -4,6 +4,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::{Value, json};
+use tcptop::query::{Column as _, ColumnId};
 
 use super::{Pair, json, schema, stdout, tcptop};
 
@@ -227,4 +228,22 @@ fn sockets_are_asked_only_where_it_was_asked_for() {
 #[test]
 fn a_complete_list_says_nothing_on_standard_error() {
     tcptop(&["list"]).assert().success().stderr("");
+}
+
+#[test]
+fn udp_keeps_the_contract_and_is_refused_where_it_says_nothing() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let list = json(&["list", "--json", "-u"]);
+    schema::check(&list, SCHEMA);
+    let [ours] = &find(&list, socket.local_addr().unwrap().port(), None)[..] else { panic!("{list}") };
+    assert_eq!((&ours["proto"], &ours["state"], &ours["drops"]), (&"udp".into(), &"CLOSE".into(), &0.into()));
+    let all = ColumnId::all().iter().filter(|c| !c.needs_options());
+    let all: Vec<&str> = all.map(|c| c.spec().name).collect();
+    schema::check(&json(&["list", "--json", "-t", "-u", "--columns", &all.join(",")]), SCHEMA);
+    tcptop(&["list", "-u", "--probe-options"]).assert().code(2);
+    for command in ["report", "check", "kill"] {
+        let refused = tcptop(&[command, "-u"]).assert().code(2);
+        let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(said.contains("--udp is for"), "{said}");
+    }
 }

@@ -18,6 +18,7 @@ mod oracle;
 mod ports;
 mod probe;
 mod processes;
+mod processes_table;
 mod scenarios;
 mod scenarios_command;
 mod ss;
@@ -26,3 +27,4 @@ mod states;
 #[expect(dead_code, reason = "the tests of the terminal use the rest")]
 mod terminal;
 mod tool;
+mod udp;

@@ -139,12 +139,12 @@ fn plain(addr: SocketAddr) -> (IpAddr, u16) {
     (addr.ip().to_canonical(), addr.port())
 }
 
-fn endpoint(value: &Value) -> Option<(IpAddr, u16)> {
+pub fn endpoint(value: &Value) -> Option<(IpAddr, u16)> {
     let addr = value.get("addr")?.as_str()?.parse().ok()?;
     Some((addr, value["port"].as_u64()?.try_into().ok()?))
 }
 
-fn state(of_ss: &str) -> &'static str {
+pub fn state(of_ss: &str) -> &'static str {
     match of_ss {
         "ESTAB" => "ESTABLISHED",
         "SYN-SENT" => "SYN_SENT",

@@ -31,6 +31,8 @@ pub struct Row {
     pub uid: u64,
     pub inode: u64,
     pub mark: Option<u64>,
+    /// Limit of the receive buffer, limit of the send buffer, drops; with `-m` only.
+    pub memory: Option<[u64; 3]>,
 }
 
 /// The sockets of a host by cookie.
@@ -38,7 +40,16 @@ pub type Rows = BTreeMap<u64, Row>;
 
 /// Runs ss on the host, with more arguments if wanted.
 pub fn ss(host: &Host, args: &[&str]) -> Rows {
-    let output = host.run(|| Command::new("ss").arg("-Htanoe").args(args).output()).unwrap().unwrap();
+    run(host, "-Htanoe", args)
+}
+
+/// The same for UDP, with buffers and drops.
+pub fn ss_udp(host: &Host, args: &[&str]) -> Rows {
+    run(host, "-HOuanem", args)
+}
+
+fn run(host: &Host, what: &str, args: &[&str]) -> Rows {
+    let output = host.run(|| Command::new("ss").arg(what).args(args).output()).unwrap().unwrap();
     assert!(output.status.success(), "ss: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(line).collect()
 }
@@ -66,9 +77,14 @@ fn line(text: &str) -> (u64, Row) {
         uid: 0,
         inode: 0,
         mark: None,
+        memory: None,
     };
     let mut cookie = None;
     for word in words {
+        if let Some(inside) = word.strip_prefix("skmem:(") {
+            row.memory = Some(["rb", "tb", "d"].map(|name| memory(inside, name)));
+            continue;
+        }
         match word.split_once(':') {
             Some(("timer", t)) => row.timer = Some(timer(t)),
             Some(("uid", n)) => row.uid = n.parse().unwrap(),
@@ -81,6 +97,13 @@ fn line(text: &str) -> (u64, Row) {
         }
     }
     (cookie.unwrap_or_else(|| panic!("no cookie in {text:?}")), row)
+}
+
+/// `r0,rb212992,t0,tb212992,f0,w0,o0,bl0,d0)`
+fn memory(text: &str, name: &str) -> u64 {
+    let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let mut all = text.trim_end_matches(')').split(',').filter_map(|p| p.strip_prefix(name));
+    all.find(is_number).unwrap_or_else(|| panic!("no {name} in {text:?}")).parse().unwrap()
 }
 
 fn endpoint(text: &str) -> ((IpAddr, u16), bool) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::compile::Filter;
 use super::scene::{Infos, Scene, Truth};
 use crate::analysis::{Analyzer, World};
+use crate::model::Protocol;
 
 /// A world of the matching sockets.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ impl Narrowed {
 #[derive(Debug)]
 pub struct Narrower {
     filter: Arc<Filter>,
-    spaces: Vec<(u64, Analyzer)>,
+    spaces: Vec<((u64, Protocol), Analyzer)>,
 }
 
 impl Narrower {
@@ -70,9 +71,9 @@ impl Narrower {
                     Truth::False => {}
                 }
             }
-            let inode = snapshot.sample.netns.inode;
-            let place = self.spaces.iter().position(|(i, _)| *i == inode).unwrap_or_else(|| {
-                self.spaces.push((inode, Analyzer::default()));
+            let space = (snapshot.sample.netns.inode, snapshot.sample.protocol);
+            let place = self.spaces.iter().position(|(s, _)| *s == space).unwrap_or_else(|| {
+                self.spaces.push((space, Analyzer::default()));
                 self.spaces.len() - 1
             });
             snapshots.push(self.spaces[place].1.derive_part(snapshot, &rows));

@@ -6,7 +6,9 @@ use rustc_hash::FxHashMap;
 
 use super::ast::Op;
 use crate::analysis::{Snapshot, Track};
-use crate::model::{Keepalive, Origin, Owners, Process, RowFlags, Sample, SocketRow, TcpInfo, TcpState};
+use crate::model::{
+    Keepalive, Origin, Owners, Process, Protocol, RowFlags, Sample, SocketRow, TcpInfo, TcpState,
+};
 use crate::query::{Owner, owner};
 
 /// An answer about a row.
@@ -97,6 +99,9 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn keepalive(&self, at: usize, row: &SocketRow, wanted: Keepalive, not: bool) -> Truth {
+        if self.sample().protocol == Protocol::Udp {
+            return Truth::False;
+        }
         match self.track(at).unwrap_or_default().keepalive(row) {
             None => Truth::False,
             Some(is) if is == wanted => (!not).into(),
@@ -125,7 +130,7 @@ impl<'a> Scene<'a> {
 
     /// The answer of a field of `tcp_info`; false for what has no `tcp_info` at all.
     pub(super) fn info(&self, row: &SocketRow, holds: impl Fn(&TcpInfo) -> Option<bool>) -> Truth {
-        if has_no_info(row) {
+        if self.has_no_info(row) {
             return Truth::False;
         }
         match self.infos.and_then(|infos| infos.get(&row.cookie())) {
@@ -160,22 +165,23 @@ impl<'a> Scene<'a> {
         netns.name.raw() == name || name.parse() == Ok(netns.inode)
     }
 
+    /// Mini-sockets and listeners: the kernel has no times of data for them; nor for UDP.
+    fn has_no_info(&self, row: &SocketRow) -> bool {
+        self.sample().protocol == Protocol::Udp
+            || matches!(row.state, TcpState::TimeWait | TcpState::Listen | TcpState::BoundInactive)
+            || matches!(row.state, TcpState::SynRecv | TcpState::FinWait2)
+                && row.inode == 0
+                && !row.flags.has(RowFlags::FULL)
+    }
+
     /// The `tcp_info` that is still to be asked for, if the answer about a row hangs on it.
     pub(super) fn lacks_info(&self, row: &SocketRow) -> bool {
-        !has_no_info(row) && self.infos.is_none_or(|infos| !infos.contains_key(&row.cookie()))
+        !self.has_no_info(row) && self.infos.is_none_or(|infos| !infos.contains_key(&row.cookie()))
     }
 }
 
 fn is_in_doubt(owners: &Owners, inode: u32) -> bool {
     !owners.unheld.contains(&inode) || owners.blindness().is_some()
-}
-
-/// Mini-sockets and listeners: the kernel has no times of data for them.
-fn has_no_info(row: &SocketRow) -> bool {
-    matches!(row.state, TcpState::TimeWait | TcpState::Listen | TcpState::BoundInactive)
-        || matches!(row.state, TcpState::SynRecv | TcpState::FinWait2)
-            && row.inode == 0
-            && !row.flags.has(RowFlags::FULL)
 }
 
 fn micros_of(d: Duration) -> u64 {

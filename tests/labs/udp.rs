@@ -1,0 +1,144 @@
+//! `tcptop list -u` against `ss -uanem`, and who holds a UDP socket that drops.
+
+use std::net::UdpSocket;
+
+use rustix::net::sockopt::{set_socket_recv_buffer_size, socket_cookie};
+use serde_json::{Value, json};
+use tcptop::lab::Host;
+
+use crate::harness::{lab, lab_with_ss, wait_for};
+use crate::oracle::{endpoint, state};
+use crate::ss::{self, Row};
+use crate::tool;
+
+fn bind(host: &Host, at: &str) -> UdpSocket {
+    host.run(|| UdpSocket::bind(at)).unwrap().unwrap()
+}
+
+/// A small receive buffer, and what did not fit into it: at least one datagram.
+fn dropping(host: &Host) -> UdpSocket {
+    let socket = bind(host, "127.0.0.1:0");
+    set_socket_recv_buffer_size(&socket, 4096).unwrap();
+    let sender = bind(host, "127.0.0.1:0");
+    for _ in 0..50 {
+        sender.send_to(&[1; 900], socket.local_addr().unwrap()).unwrap();
+    }
+    socket
+}
+
+/// Every kind of UDP socket that differs in a table.
+fn sockets(host: &Host) -> Vec<UdpSocket> {
+    let connected = bind(host, "127.0.0.1:0");
+    let other = bind(host, "127.0.0.1:0");
+    connected.connect(other.local_addr().unwrap()).unwrap();
+    let v6 = bind(host, "[::1]:0");
+    let v6_connected = bind(host, "[::1]:0");
+    v6_connected.connect(v6.local_addr().unwrap()).unwrap();
+    // Unread data in a queue, from a socket that carries IPv4 over IPv6.
+    let dual = bind(host, "[::]:0");
+    dual.connect(("::ffff:127.0.0.1", other.local_addr().unwrap().port())).unwrap();
+    dual.send(&[7; 300]).unwrap();
+    vec![connected, other, v6, v6_connected, dual, bind(host, "0.0.0.0:0"), dropping(host)]
+}
+
+#[test]
+fn the_udp_table_is_that_of_ss() {
+    lab_with_ss(|| {
+        let host = Host::new().unwrap();
+        let sockets = sockets(&host);
+        for family in [&[][..], &["-4"], &["-6"]] {
+            compare(&host, family);
+        }
+        let listed = tool::list(&host, &["-u"]);
+        assert_eq!(listed.rows.len(), sockets.len(), "{:?}", listed.rows);
+        let drops = listed.rows.values().map(|r| r["drops"].as_u64().unwrap()).max().unwrap();
+        assert!(drops > 0, "a queue of 4 KiB cannot hold 50 datagrams of 900 bytes");
+    });
+}
+
+fn compare(host: &Host, family: &[&str]) {
+    wait_for("quiet moment", || {
+        let before = ss::ss_udp(host, family);
+        let ours = tool::list(host, &[&["-u"], family].concat());
+        let after = ss::ss_udp(host, family);
+        if before != after {
+            return Err("the sockets change".into());
+        }
+        assert_eq!(ours.head["complete"], json!(true), "{}", ours.head);
+        assert!(ours.rows.keys().eq(before.keys()), "{:?} and {before:?}", ours.rows);
+        for (cookie, row) in &before {
+            same(row, &ours.rows[cookie]);
+        }
+        Ok(())
+    });
+}
+
+fn same(ss: &Row, ours: &Value) {
+    let context = format!("\n ss     {ss:?}\n tcptop {ours}");
+    assert_eq!((&ours["proto"], &ours["state"]), (&json!("udp"), &json!(state(&ss.state))), "{context}");
+    assert_eq!(endpoint(&ours["local"]), Some(ss.local), "{context}");
+    let peer = (ss.state == "ESTAB").then_some(ss.peer);
+    assert_eq!(endpoint(&ours["peer"]), peer, "{context}");
+    let number = |key: &str| ours[key].as_u64();
+    assert_eq!((number("recv_q"), number("send_q")), (Some(ss.recv_q), Some(ss.send_q)), "{context}");
+    assert_eq!((number("inode"), number("uid")), (Some(ss.inode), Some(ss.uid)), "{context}");
+    let memory = ["rcvbuf", "sndbuf", "drops"].map(|key| number(key).unwrap());
+    assert_eq!(Some(memory), ss.memory, "{context}");
+    assert!(
+        ours.get("timer").is_none() && ours.get("keepalive").is_none(),
+        "they say nothing of UDP: {context}"
+    );
+}
+
+#[test]
+fn filters_choose_among_udp_sockets_and_both_protocols_stand_side_by_side() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let sockets = sockets(&host);
+        let tcp = host.run(|| std::net::TcpListener::bind("127.0.0.1:0")).unwrap().unwrap();
+        let port = sockets[0].local_addr().unwrap().port();
+        let cookies = |args: &[&str]| tool::list(&host, args).rows.into_keys().collect::<Vec<_>>();
+        let id = |n: usize| socket_cookie(&sockets[n]).unwrap();
+        let sorted = |mut ids: Vec<u64>| {
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(cookies(&["-u", &format!("sport = :{port}")]), [id(0)]);
+        assert_eq!(cookies(&["-u", "state", "established"]), sorted(vec![id(0), id(3), id(4)]));
+        assert_eq!(cookies(&["-u", "dst", "127.0.0.1"]), sorted(vec![id(0), id(4)]));
+        assert!(cookies(&["-u", "keepalive", "off"]).is_empty(), "UDP has none");
+        let ours = std::process::id().to_string();
+        assert_eq!(cookies(&["-u", "pid", &ours]).len(), sockets.len());
+        assert!(cookies(&["-u", "pid", "1"]).is_empty());
+        let both = tool::list(&host, &["-t", "-u"]);
+        let of = |proto: &str| both.rows.values().filter(|r| r["proto"] == proto).count();
+        assert_eq!((of("tcp"), of("udp")), (1, sockets.len()));
+        assert_eq!(both.head["netns"], tool::list(&host, &[]).head["netns"]);
+        assert_eq!(cookies(&[]), [socket_cookie(&tcp).unwrap()], "TCP unless asked otherwise");
+    });
+}
+
+#[test]
+fn the_process_of_a_socket_that_drops_is_named() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let socket = dropping(&host);
+        let at = socket.local_addr().unwrap();
+        let pid = std::process::id();
+        wait_for("process and drops", || {
+            let row = &tool::list(&host, &["-u"]).rows[&socket_cookie(&socket).unwrap()];
+            let held = row["processes"][0]["pid"].as_u64() == Some(pid.into());
+            if held && row["drops"].as_u64() > Some(0) { Ok(()) } else { Err(row.to_string()) }
+        });
+        let text =
+            tool::list_text(&host, &["-u", "--sort", "drops", "--columns", "state,drops,local,process"]);
+        let first = text.lines().nth(1).unwrap();
+        assert!(first.starts_with("UNCONN") && first.contains(&at.to_string()), "{text}");
+        assert!(first.contains(&format!("[{pid}]")), "{text}");
+        let csv = tool::list_text(&host, &["-u", "--csv", "--columns", "proto,state,local_port"]);
+        assert!(
+            csv.contains(&format!("udp,CLOSE,{}\n", at.port())),
+            "programs get the contract's word: {csv}"
+        );
+    });
+}
