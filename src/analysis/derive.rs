@@ -63,6 +63,7 @@ impl Default for Analyzer {
 struct Known<'a> {
     track: Vec<Track>,
     drop_growth_per_min: Vec<Option<f32>>,
+    udp: Option<Arc<Snapshot>>,
     whole: &'a Snapshot,
 }
 
@@ -79,9 +80,14 @@ impl Analyzer {
     }
 
     /// Derives what a snapshot would be if only the sockets in these rows were there. What is remembered of a socket, and
-    /// what speaks for the whole machine (limits, counters), is that of the whole. Parts of one namespace chosen by one
-    /// filter need an analyzer of their own.
-    pub fn derive_part(&mut self, whole: &Snapshot, rows: &[u32]) -> Arc<Snapshot> {
+    /// what speaks for the whole machine (limits, counters), is that of the whole. `udp` is the part of its UDP sockets. Parts
+    /// of one namespace chosen by one filter need an analyzer of their own.
+    pub fn derive_part(
+        &mut self,
+        whole: &Snapshot,
+        rows: &[u32],
+        udp: Option<Arc<Snapshot>>,
+    ) -> Arc<Snapshot> {
         let table = &whole.sample.table;
         let kept = |at: &u32| table.rows.get(*at as usize).copied();
         let memory = |at: &u32| whole.sample.memory.get(*at as usize).copied();
@@ -95,6 +101,7 @@ impl Analyzer {
         let known = Known {
             track: rows.iter().filter_map(track).collect(),
             drop_growth_per_min: rows.iter().filter_map(drops).collect(),
+            udp,
             whole,
         };
         self.derive_known(sample, whole.owners.clone(), Some(known))
@@ -104,12 +111,15 @@ impl Analyzer {
         &mut self,
         mut sample: Sample,
         owners: Option<Arc<Owners>>,
-        known: Option<Known<'_>>,
+        mut known: Option<Known<'_>>,
     ) -> Arc<Snapshot> {
-        let udp = sample.udp.take().map(|udp| {
-            let analyzer = self.udp.get_or_insert_default();
-            analyzer.derive_owned(*udp, owners.clone())
-        });
+        let udp = match &mut known {
+            Some(known) => known.udp.take(),
+            None => sample.udp.take().map(|udp| {
+                let analyzer = self.udp.get_or_insert_default();
+                analyzer.derive_owned(*udp, owners.clone())
+            }),
+        };
         let first = *self.first.get_or_insert(sample.taken);
         let since_first = sample.taken.mono.saturating_sub(first.mono);
         let observed = known.as_ref().map_or(since_first, |k| k.whole.observed);

@@ -21,6 +21,7 @@ use crate::source::{Target, Wanted};
 /// What is wrong with TCP on this machine, why, and what to do.
 #[derive(Parser, Debug)]
 #[command(name = "tcptop", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are there or not")]
 pub(super) struct Args {
     /// IPv4 sockets only
     #[arg(short = '4', global = true, help_heading = "What to look at")]
@@ -31,7 +32,7 @@ pub(super) struct Args {
     /// TCP sockets; this is what is looked at if neither is named
     #[arg(short, long, global = true, help_heading = "What to look at")]
     tcp: bool,
-    /// UDP sockets, of list: instead of TCP, or both with -t
+    /// UDP sockets: the screen begins with them, list shows them instead of TCP, or both with -t
     #[arg(short, long, global = true, help_heading = "What to look at")]
     udp: bool,
     /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
@@ -272,8 +273,8 @@ impl Args {
             let why = "a filter comes after its command: tcptop list state established";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
-        if args.udp && !matches!(args.command, Some(Command::List(_))) {
-            let why = "--udp is for list";
+        if args.udp && !matches!(args.command, None | Some(Command::List(_))) {
+            let why = "--udp is for the screen and for list";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         args

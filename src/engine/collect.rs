@@ -11,7 +11,7 @@ use super::mailbox::{Bell, Mailbox};
 use super::processes::Finder;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
-use crate::model::{Host, Origin, Sample, SocketDetail, SocketRow};
+use crate::model::{Host, Origin, Protocols, Sample, SocketDetail, SocketRow};
 use crate::source::{Source, SourceError};
 
 /// A look with what follows from it, or why there is none, in one line.
@@ -27,6 +27,7 @@ pub const INTERVALS: std::ops::RangeInclusive<Duration> =
 /// What the collecting thread and its owner share.
 struct Shared {
     interval_ms: AtomicU64,
+    udp: AtomicBool,
     stop: AtomicBool,
     bell: Arc<Bell>,
     questions: Mailbox<(SocketRow, Origin)>,
@@ -168,6 +169,7 @@ impl Collector {
         let bell = Arc::new(Bell::default());
         let shared = Arc::new(Shared {
             interval_ms: AtomicU64::new(0),
+            udp: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             questions: Mailbox::with_bell(Arc::clone(&bell)),
             bell,
@@ -185,6 +187,12 @@ impl Collector {
     pub fn set_interval(&self, interval: Duration) {
         let ms = interval.clamp(*INTERVALS.start(), *INTERVALS.end()).as_millis();
         self.shared.interval_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.shared.bell.ring();
+    }
+
+    /// Looks at the UDP sockets as well from now on, or no longer.
+    pub fn watch_udp(&self, yes: bool) {
+        self.shared.udp.store(yes, Ordering::Relaxed);
         self.shared.bell.ring();
     }
 
@@ -220,6 +228,8 @@ fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
     let _closing = Closing(shared);
     while !shared.stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
+        let udp = shared.udp.load(Ordering::Relaxed);
+        looker.source().watch(Protocols { tcp: true, udp });
         let look = looker.look().map_err(|e| e.to_string());
         // The old table is given back before the next one is built.
         drop(shared.looks.post(look));
@@ -231,7 +241,9 @@ fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
             let interval = Duration::from_millis(shared.interval_ms.load(Ordering::Relaxed));
             // Never more than half of a core, however large the table.
             let next = begun + interval.max(took * 2);
-            if shared.stop.load(Ordering::Relaxed) || Instant::now() >= next {
+            // Who opens the UDP sockets does not want to wait for the next look.
+            let opened = shared.udp.load(Ordering::Relaxed) && !udp;
+            if shared.stop.load(Ordering::Relaxed) || opened || Instant::now() >= next {
                 break;
             }
             shared.bell.wait_until(Some(next));

@@ -315,10 +315,10 @@ impl Column for ColumnId {
             C::Drops => Spec::number("drops", "DROPS", 6, 9)
                 .drop(2)
                 .help("UDP: datagrams that the socket dropped since it was made, most often for want of room"),
-            C::DropGrowth => Spec::number("drop_growth", "DROPS+/MIN", 10, 10)
+            C::DropGrowth => Spec::number("drop_growth", "+/MIN", 5, 7)
                 .aliases(&["drops_per_min"])
                 .drop(3)
-                .help("UDP: growth of that number per minute"),
+                .help("UDP: growth of the number of dropped datagrams per minute"),
             C::RcvBuf => Spec::number("rcvbuf", "RCVBUF", 6, 7)
                 .aliases(&["rb"])
                 .drop(8)

@@ -42,12 +42,12 @@ pub use process_columns::{ProcessColumn, process_cell};
 pub use process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
 pub use processes::{ProcessQuery, ProcessRow, ProcessView, processes};
 pub use selection::Selection;
-pub use sockets::{SocketKey, SocketQuery, sockets};
+pub use sockets::{SocketKey, SocketQuery, sockets, udp_sockets};
 
 /// A row of a table of one namespace: a socket, a listener or a destination, as the table says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct RowId {
-    /// Index into [`World::snapshots`](crate::analysis::World::snapshots).
+    /// Which snapshot, as [`World::snapshot`](crate::analysis::World::snapshot) numbers them.
     pub ns: u16,
     /// Index into that snapshot's sockets, listeners or destinations.
     pub row: u32,

@@ -10,7 +10,7 @@ use super::selection::Selection;
 use super::top::Top;
 use super::{RowId, SocketView};
 use crate::analysis::{Snapshot, World};
-use crate::model::SocketRow;
+use crate::model::{Protocol, SocketRow};
 
 /// The identity of a socket over time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -51,10 +51,24 @@ pub struct SocketQuery {
 /// The first rows of the socket table in the order that was asked for, and how many there are in all.
 #[must_use]
 pub fn sockets(world: &World, query: &SocketQuery) -> SocketView {
+    first((0_u16..).zip(world.snapshots.iter().map(AsRef::as_ref)), world.generation, query)
+}
+
+/// The same of the UDP sockets. Their rows are numbered as [`World::snapshot`] has it.
+#[must_use]
+pub fn udp_sockets(world: &World, query: &SocketQuery) -> SocketView {
+    first(world.of(Protocol::Udp), world.generation, query)
+}
+
+fn first<'a>(
+    snapshots: impl Iterator<Item = (u16, &'a Snapshot)>,
+    generation: u64,
+    query: &SocketQuery,
+) -> SocketView {
     let Sort { column, descending } = query.sort;
     let mut top = Top::new(query.want);
     let mut matching = 0;
-    for (ns, snapshot) in (0_u16..).zip(&world.snapshots) {
+    for (ns, snapshot) in snapshots {
         let wanted = query.select.compile(snapshot);
         for (row, socket) in (0_u32..).zip(&snapshot.sample.table.rows) {
             if !wanted.matches(socket) {
@@ -66,7 +80,7 @@ pub fn sockets(world: &World, query: &SocketQuery) -> SocketView {
         }
     }
     let order = top.finish().map(|((_, ns, _, row), ())| RowId { ns, row }).collect();
-    SocketView { generation: world.generation, matching, order }
+    SocketView { generation, matching, order }
 }
 
 #[cfg(test)]

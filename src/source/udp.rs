@@ -66,15 +66,12 @@ fn dump(socket: &mut DiagSocket, wanted: Wanted) -> Result<Datagrams, DumpError>
             let mem = mem.unwrap_or_default();
             let next = table.rows.len();
             let at = *places.entry(row.cookie()).or_insert(next);
-            match (table.rows.get_mut(at), memory.get_mut(at)) {
-                (Some(old), Some(was)) => {
-                    (*old, *was) = (row, mem);
-                    duplicates += 1;
-                }
-                _ => {
-                    table.rows.push(row);
-                    memory.push(mem);
-                }
+            if let (Some(old), Some(was)) = (table.rows.get_mut(at), memory.get_mut(at)) {
+                (*old, *was) = (row, mem);
+                duplicates += 1;
+            } else {
+                table.rows.push(row);
+                memory.push(mem);
             }
         };
         match socket.dump(|seq| udp_dump(*families, seq), take) {

@@ -77,6 +77,8 @@ pub struct App {
     pub orders: u64,
     /// Nothing may be changed.
     pub read_only: bool,
+    /// The engine was told to look at the UDP sockets.
+    pub watches_udp: bool,
     /// Something to say until the next key.
     pub notice: Option<&'static str>,
     /// Numbers of the last question and the last answer.
@@ -102,6 +104,7 @@ impl App {
             closing: None,
             orders: 0,
             read_only: false,
+            watches_udp: false,
             notice: None,
             asked: (0, 0),
             redraw: true,
@@ -144,6 +147,13 @@ impl App {
     #[must_use]
     pub fn context(&self) -> Context {
         Context { place: self.place(), deep: self.overlay.is_some() || !self.trail.is_empty() }
+    }
+
+    /// Whether the UDP sockets are shown, or lie under what is.
+    #[must_use]
+    pub fn shows_udp(&self) -> bool {
+        let udp = |page: &Page| matches!(page, Page::Table(t) if matches!(t.query, Query::Udp(_)));
+        self.trail.iter().any(udp)
     }
 
     /// The table of the open screen.

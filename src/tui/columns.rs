@@ -45,6 +45,12 @@ pub fn sockets(several: bool) -> Vec<ColumnId> {
     with_netns(SOCKETS, several, ColumnId::Netns)
 }
 
+/// The columns of the UDP table, the namespace where there are several.
+#[must_use]
+pub fn udp(several: bool) -> Vec<ColumnId> {
+    with_netns(UDP, several, ColumnId::Netns)
+}
+
 /// The columns of the listeners table, the namespace where there are several.
 #[must_use]
 pub fn listeners(several: bool) -> Vec<ListenerColumn> {
@@ -92,6 +98,26 @@ const SOCKETS: &[ColumnId] = &[
     ColumnId::Timer,
     ColumnId::Keepalive,
     ColumnId::Age,
+    ColumnId::User,
+    ColumnId::Unit,
+    ColumnId::Container,
+    ColumnId::Interface,
+    ColumnId::Inode,
+    ColumnId::Mark,
+    ColumnId::CgroupId,
+    ColumnId::Cookie,
+];
+
+const UDP: &[ColumnId] = &[
+    ColumnId::State,
+    ColumnId::Local,
+    ColumnId::Peer,
+    ColumnId::Process,
+    ColumnId::RecvQ,
+    ColumnId::RcvBuf,
+    ColumnId::Drops,
+    ColumnId::DropGrowth,
+    ColumnId::SndBuf,
     ColumnId::User,
     ColumnId::Unit,
     ColumnId::Container,

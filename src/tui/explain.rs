@@ -57,6 +57,20 @@ pub const fn state(row: &SocketRow) -> &'static str {
     }
 }
 
+/// What it means that a UDP socket is in its state.
+#[must_use]
+pub const fn datagram(row: &SocketRow) -> &'static str {
+    match row.state {
+        TcpState::Established => {
+            "A UDP socket that is connected: it takes datagrams from its peer only. Nothing tells whether the peer is there."
+        }
+        _ => {
+            "A UDP socket that is not connected: it takes datagrams from everybody. What comes while its receive buffer is \
+             full is dropped and counted."
+        }
+    }
+}
+
 /// What the pending timer means.
 #[must_use]
 pub const fn timer(row: &SocketRow) -> &'static str {

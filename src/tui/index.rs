@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use crate::analysis::{Snapshot, World};
 use crate::diagnose::Judged;
 use crate::engine::mailbox::Mailbox;
-use crate::model::{Endpoint, Ip};
+use crate::model::{Endpoint, Ip, Protocol};
 use crate::query::filter::{Filter, Narrowed, Narrower};
 use crate::query::{
     self, DestinationQuery, DestinationView, FindingKey, FindingQuery, FindingRow, FindingView,
@@ -62,6 +62,8 @@ pub enum Query {
     Destinations(DestinationQuery),
     /// Processes.
     Processes(ProcessQuery),
+    /// UDP sockets.
+    Udp(SocketQuery),
     /// One socket, wherever it is now.
     Socket(SocketKey),
     /// Findings, and the rules that could not be judged.
@@ -76,7 +78,7 @@ impl Query {
     pub const fn want(&self) -> usize {
         match self {
             Self::Peers(q) => q.want,
-            Self::Sockets(q) => q.want,
+            Self::Sockets(q) | Self::Udp(q) => q.want,
             Self::Listeners(q) => q.want,
             Self::Destinations(q) => q.want,
             Self::Processes(q) => q.want,
@@ -91,7 +93,7 @@ impl Query {
         let mut query = self.clone();
         match &mut query {
             Self::Peers(q) => q.want = want,
-            Self::Sockets(q) => q.want = want,
+            Self::Sockets(q) | Self::Udp(q) => q.want = want,
             Self::Listeners(q) => q.want = want,
             Self::Destinations(q) => q.want = want,
             Self::Processes(q) => q.want = want,
@@ -120,6 +122,7 @@ impl Query {
             Self::Listeners(q) => Rows::Listeners(query::listeners(world, q)),
             Self::Destinations(q) => Rows::Destinations(query::destinations(world, q)),
             Self::Processes(q) => Rows::Processes(query::processes(world, q)),
+            Self::Udp(q) => Rows::Sockets(query::udp_sockets(world, q)),
             Self::Socket(key) => Rows::Socket(find_socket(world, *key)),
             Self::Findings(q) => Rows::Findings(query::findings(look, q)),
             Self::Finding(key) => Rows::Finding(query::finding(look, key).map(Box::new)),
@@ -235,7 +238,7 @@ impl Rows {
 /// The snapshot that a row belongs to.
 #[must_use]
 pub fn snapshot(world: &World, id: RowId) -> Option<&Snapshot> {
-    world.snapshots.get(usize::from(id.ns)).map(|s| &**s)
+    world.snapshot(id.ns)
 }
 
 fn socket_key(snapshot: &Snapshot, row: u32) -> Option<SocketKey> {
@@ -243,7 +246,7 @@ fn socket_key(snapshot: &Snapshot, row: u32) -> Option<SocketKey> {
 }
 
 fn find_socket(world: &World, key: SocketKey) -> Option<RowId> {
-    for (ns, snapshot) in (0_u16..).zip(&world.snapshots) {
+    for (ns, snapshot) in world.of(Protocol::Tcp).chain(world.of(Protocol::Udp)) {
         let mut rows = (0_u32..).zip(&snapshot.sample.table.rows);
         if let Some((row, _)) = rows.find(|(_, r)| SocketKey::of(snapshot, r) == key) {
             return Some(RowId { ns, row });

@@ -42,6 +42,7 @@ pub enum Action {
     LineCompleteBack,
     LineOlder,
     LineNewer,
+    Udp,
     Help,
     Redraw,
     Suspend,
@@ -310,6 +311,13 @@ pub const KEYMAP: &[Binding] = &[
         "mark a row to be closed, or take its mark away",
     )
     .short("mark"),
+    bind(
+        &[Key::char('u')],
+        Action::Udp,
+        When::Outside,
+        "the UDP sockets with their drops, and back; they are looked at only while they are shown",
+    )
+    .short("UDP"),
     bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
     bind(&[Key::code(KeyCode::Down), Key::char('j')], Action::Down, When::Always, "down"),
     bind(&[Key::code(KeyCode::PageUp), Key::ctrl('b')], Action::PageUp, When::Always, "a page up"),

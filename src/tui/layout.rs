@@ -15,9 +15,9 @@ use super::text;
 /// Below this the frames go and only the most important is left.
 const ROOMY: Size = Size { width: 60, height: 16 };
 
-/// The most lines above a table for what is missing in it, and the lines that are left for the table in any case.
-const BLIND_MOST: u16 = 3;
-const BLIND_LEAVES: u16 = 4;
+/// The most lines for what has to be said above a table, and the lines that are left for the table in any case.
+const REMARK_MOST: u16 = 3;
+const REMARK_LEAVES: u16 = 4;
 
 /// From this width on three panes stand side by side.
 const WIDE: u16 = 160;
@@ -27,8 +27,8 @@ const WIDE: u16 = 160;
 pub struct TableArea {
     /// The frame; empty where there is none.
     pub frame: Rect,
-    /// What is missing among the rows; empty where nothing is.
-    pub blind: Rect,
+    /// What has to be said above the rows; empty where nothing has.
+    pub remark: Rect,
     /// The headers.
     pub head: Rect,
     /// The rows.
@@ -132,7 +132,7 @@ impl Layout {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
                     layout.overview(&mut rest, findings::count(app));
                 }
-                layout.table(rest, app.table().and_then(TablePage::blind));
+                layout.table(rest, app.table().and_then(TablePage::remark).as_deref());
             }
         }
         layout
@@ -174,17 +174,17 @@ impl Layout {
         }
     }
 
-    /// `blind` is what has to be said above the rows: what is missing among them.
-    fn table(&mut self, area: Rect, blind: Option<&str>) {
+    /// `remark` is what has to be said above the rows.
+    fn table(&mut self, area: Rect, remark: Option<&str>) {
         let mut inner = if self.compact { area } else { inside(area) };
         if !self.compact {
             self.table.frame = area;
             self.place_tabs(area);
         }
-        if let Some(blind) = blind.filter(|_| inner.height > BLIND_LEAVES) {
-            let lines = text::wrap(blind, inner.width.saturating_sub(2)).len();
-            let most = (inner.height - BLIND_LEAVES).min(BLIND_MOST);
-            self.table.blind = take(&mut inner, u16::try_from(lines).unwrap_or(u16::MAX).min(most));
+        if let Some(remark) = remark.filter(|_| inner.height > REMARK_LEAVES) {
+            let lines = text::wrap(remark, inner.width.saturating_sub(2)).len();
+            let most = (inner.height - REMARK_LEAVES).min(REMARK_MOST);
+            self.table.remark = take(&mut inner, u16::try_from(lines).unwrap_or(u16::MAX).min(most));
         }
         self.table.head = take(&mut inner, 1);
         self.table.rows = inner;

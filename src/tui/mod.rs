@@ -29,6 +29,7 @@ pub mod table;
 pub mod terminal;
 pub mod text;
 pub mod theme;
+pub mod udp;
 pub mod update;
 pub mod view;
 

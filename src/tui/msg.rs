@@ -69,6 +69,8 @@ pub enum Effect {
     Order(Order),
     /// Ask the kernel about one socket.
     Detail(SocketRow, Origin),
+    /// Look at the UDP sockets as well, or no longer.
+    WatchUdp(bool),
     /// Look this often from now on.
     SetInterval(Duration),
     /// Stop the whole job, as the terminal's own Ctrl-Z would.

@@ -1,6 +1,6 @@
 //! What the numbers on the screen do not cover, in the order of how much it matters.
 
-use crate::model::{Capability, Gap, Owners, TableSource};
+use crate::model::{Capability, Gap, Owners, Protocol, TableSource};
 
 use super::app::App;
 use super::format;
@@ -14,6 +14,22 @@ pub struct Note {
     pub role: Role,
     /// The sentence.
     pub text: String,
+}
+
+/// Where a table comes from without `sock_diag`.
+const fn proc_files(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => TableSource::Procfs.name(),
+        Protocol::Udp => "/proc/net/udp",
+    }
+}
+
+/// What the files in /proc do not show.
+const fn without(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "no cookies, backlogs, exact timers",
+        Protocol::Udp => "no cookies, no buffers",
+    }
 }
 
 /// Everything that has to be said about what is shown.
@@ -50,14 +66,17 @@ pub fn notes(app: &App) -> Vec<Note> {
     }
     let several = world.snapshots.len() > 1;
     let mut quiet = Vec::new();
-    for snapshot in &world.snapshots {
+    for (_, snapshot) in world.of(Protocol::Tcp).chain(world.of(Protocol::Udp)) {
         let sample = &snapshot.sample;
-        let whose = if several { format!("{}: ", sample.netns.name) } else { String::new() };
+        let mut whose = if several { format!("{}: ", sample.netns.name) } else { String::new() };
+        if sample.protocol == Protocol::Udp {
+            whose.push_str("UDP: ");
+        }
         let complete = &sample.completeness;
         if complete.source == TableSource::Procfs {
             say(
                 Role::Warning,
-                format!("{whose}read from {}: no cookies, backlogs, exact timers", complete.source.name()),
+                format!("{whose}read from {}: {}", proc_files(sample.protocol), without(sample.protocol)),
             );
         }
         for gap in &complete.gaps {

@@ -1,11 +1,12 @@
 //! What is open: tables and socket details, each with its own place, so that going back finds it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analysis::World;
 use crate::diagnose::{Finding, Judged};
-use crate::model::{Origin, SocketDetail, SocketRow};
+use crate::model::{Origin, Protocol, SocketDetail, SocketRow};
 use crate::query::{
     Cell, ColumnId, DestinationColumn, DestinationQuery, FindingColumn, FindingKey, FindingQuery, FindingRow,
     Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping,
@@ -15,6 +16,7 @@ use crate::query::{
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
 use super::screen::Screen;
+use super::udp;
 
 /// How long a selected row that ended stays on the screen.
 const GHOST_STAYS: Duration = Duration::from_secs(10);
@@ -130,11 +132,21 @@ impl TablePage {
         Self::new(title, Query::Sockets(SocketQuery { select, sort, want: STEP }))
     }
 
-    /// What is missing among the rows, and what would help.
+    /// The UDP sockets, those that drop most first.
     #[must_use]
-    pub fn blind(&self) -> Option<&str> {
-        match &self.answer.as_ref()?.rows {
-            Rows::Processes(view) => view.blind.as_deref(),
+    pub fn udp() -> Self {
+        let sort = Sort::by(ColumnId::Drops);
+        Self::new("UDP sockets", Query::Udp(SocketQuery { select: Selection::All, sort, want: STEP }))
+    }
+
+    /// What has to be said above the rows: what is missing among them and what would help, or the counters that belong to
+    /// them.
+    #[must_use]
+    pub fn remark(&self) -> Option<Cow<'_, str>> {
+        let answer = self.answer.as_ref()?;
+        match (&self.query, &answer.rows) {
+            (_, Rows::Processes(view)) => view.blind.as_deref().map(Cow::Borrowed),
+            (Query::Udp(_), _) => Some(Cow::Owned(udp::remark(&answer.world))),
             _ => None,
         }
     }
@@ -358,6 +370,13 @@ impl DetailPage {
             self.gone = None;
             self.answer = Some(answer);
         }
+    }
+
+    /// What the socket speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        let answer = self.answer.as_ref()?;
+        Some(snapshot(&answer.world, answer.rows.row(0)?)?.sample.protocol)
     }
 
     /// The row of the socket and what it shares with others.

@@ -27,6 +27,7 @@ use super::filter::FilterState;
 use super::filter::reader::Readers;
 use super::index::{self, Question};
 use super::msg::{Effect, Msg, Signal};
+use super::page::{Page, TablePage};
 use super::side::Side;
 use super::terminal::{self, Guard};
 use super::theme::Theme;
@@ -73,6 +74,8 @@ impl Default for Feed {
 pub trait Control {
     /// Look this often from now on.
     fn set_interval(&self, interval: Duration);
+    /// Look at the UDP sockets as well from now on, or no longer.
+    fn watch_udp(&self, yes: bool);
     /// Ask the kernel about one socket; the answer comes through [`Feed::details`].
     fn ask(&self, row: SocketRow, origin: Origin);
 }
@@ -80,6 +83,10 @@ pub trait Control {
 impl Control for Collector {
     fn set_interval(&self, interval: Duration) {
         Self::set_interval(self, interval);
+    }
+
+    fn watch_udp(&self, yes: bool) {
+        Self::watch_udp(self, yes);
     }
 
     fn ask(&self, row: SocketRow, origin: Origin) {
@@ -262,6 +269,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                     }
                     Effect::Order(order) => drop(wires.orders.post(order)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
+                    Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
                     Effect::SetInterval(interval) => wires.control.set_interval(interval),
                     Effect::StopJob if terminal.stop_job() => {}
                     Effect::StopJob => {
@@ -366,6 +374,8 @@ pub struct Start {
     pub filter: FilterState,
     /// Nothing may be changed.
     pub read_only: bool,
+    /// With the UDP sockets.
+    pub udp: bool,
 }
 
 /// Shows the screen on the real terminal until it is quit.
@@ -384,8 +394,11 @@ pub fn run<C: Control>(
     let side = Side::start(sender.clone(), tty)?;
     let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
-    let Start { filter, read_only } = start;
+    let Start { filter, read_only, udp } = start;
     let mut app = App { filter, read_only, ..App::new(terminal.size()?, interval) };
+    if udp {
+        app.trail.push(Page::Table(Box::new(TablePage::udp())));
+    }
     let ended = run_loop(&mut app, theme, wires, &mut terminal);
     drop(terminal);
     drop(side);

@@ -57,6 +57,9 @@ pub fn visit<V: Visit>(page: &TablePage, visitor: V) -> Option<V::Out> {
         Query::Sockets(q) => visitor.visit(&columns::sockets(several), q.sort, false, |column, line| {
             at(line).map(|(s, row)| cell(column, s, row))
         }),
+        Query::Udp(q) => visitor.visit(&columns::udp(several), q.sort, false, |column, line| {
+            at(line).map(|(s, row)| cell(column, s, row))
+        }),
         Query::Listeners(q) => visitor.visit(&columns::listeners(several), q.sort, true, |column, line| {
             at(line).map(|(s, row)| listener_cell(column, s, row))
         }),
@@ -142,9 +145,9 @@ pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
         }
     }
     frame(page, area, canvas);
-    if let Some(blind) = page.blind().filter(|_| area.blind.height > 0) {
-        let Rect { x, y, width, .. } = area.blind;
-        for (line, y) in text::wrap(blind, width.saturating_sub(2)).iter().zip(y..area.blind.bottom()) {
+    if let Some(remark) = page.remark().filter(|_| area.remark.height > 0) {
+        let Rect { x, y, width, .. } = area.remark;
+        for (line, y) in text::wrap(&remark, width.saturating_sub(2)).iter().zip(y..area.remark.bottom()) {
             canvas.text(x + 1, y, width.saturating_sub(2), line, Role::Notice);
         }
     }
@@ -291,7 +294,7 @@ fn emphasis(cell: &Cell<'_>, role: Role) -> Role {
 fn nothing(query: &Query) -> &'static str {
     match query {
         Query::Peers(_) => "no connections",
-        Query::Sockets(_) | Query::Socket(_) => "no sockets",
+        Query::Sockets(_) | Query::Udp(_) | Query::Socket(_) => "no sockets",
         Query::Findings(_) | Query::Finding(_) => "nothing was found to be wrong, and every rule was judged",
         Query::Listeners(_) => "nothing listens",
         Query::Destinations(_) => "no connection from an ephemeral port",

@@ -1,7 +1,7 @@
 //! Pages of text: the help and the detail of a socket. Lines are made for a width and can be scrolled.
 
 use crate::analysis::Snapshot;
-use crate::model::{RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo};
+use crate::model::{Protocol, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo};
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
@@ -193,14 +193,19 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         return vec![vec![(text.to_owned(), Role::Dim)]];
     };
     let mut lines = Vec::new();
-    let mut head = vec![(row.state.name().to_owned(), Role::Strong)];
+    let state = cell(ColumnId::State, snapshot, at).to_string();
+    let mut head = vec![(state, Role::Strong)];
     if let Some(since) = page.gone {
         let ago = page.seen.saturating_sub(since).as_secs();
         let when = if ago == 0 { "closed just now".to_owned() } else { format!("closed {ago} s ago") };
         head.push((format!("  {when}; this is what was last seen"), Role::Warning));
     }
     lines.push(head);
-    lines.extend(wrap(explain::state(row), width).into_iter().map(|l| vec![(l, Role::Label)]));
+    let meaning = match snapshot.sample.protocol {
+        Protocol::Tcp => explain::state(row),
+        Protocol::Udp => explain::datagram(row),
+    };
+    lines.extend(wrap(meaning, width).into_iter().map(|l| vec![(l, Role::Label)]));
     lines.push(Vec::new());
     lines.extend(attributes(snapshot, row, at, width, glyphs));
     match &page.live {
@@ -217,7 +222,7 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
 
 /// What the row of the table says.
 fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    const SHOWN: [(&str, ColumnId); 18] = [
+    const SHOWN: [(&str, ColumnId); 22] = [
         ("local", ColumnId::Local),
         ("peer", ColumnId::Peer),
         ("process", ColumnId::Process),
@@ -225,6 +230,10 @@ fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyph
         ("container", ColumnId::Container),
         ("recv queue", ColumnId::RecvQ),
         ("send queue", ColumnId::SendQ),
+        ("dropped", ColumnId::Drops),
+        ("more a minute", ColumnId::DropGrowth),
+        ("recv buffer", ColumnId::RcvBuf),
+        ("send buffer", ColumnId::SndBuf),
         ("timer", ColumnId::Timer),
         ("keepalive", ColumnId::Keepalive),
         ("in state for", ColumnId::Age),
@@ -241,7 +250,8 @@ fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyph
     for (name, column) in SHOWN {
         let (text, _) = format::cell(&cell(column, snapshot, at), false, glyphs);
         let text = if text == glyphs.none { "0".to_owned() } else { text };
-        if text.is_empty() && column != ColumnId::Timer {
+        let has_timers = snapshot.sample.protocol == Protocol::Tcp;
+        if text.is_empty() && (column != ColumnId::Timer || !has_timers) {
             continue;
         }
         match column {

@@ -9,6 +9,7 @@ use ratatui::layout::{Position, Size};
 
 use crate::diagnose::Judged;
 use crate::engine::Detailed;
+use crate::model::Protocol;
 use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, Sort, process_cell};
 
 use super::app::{App, Overlay};
@@ -68,6 +69,10 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.redraw = true;
         }
     }
+    if app.watches_udp != app.shows_udp() {
+        app.watches_udp = !app.watches_udp;
+        effects.push(Effect::WatchUdp(app.watches_udp));
+    }
     effects
 }
 
@@ -124,7 +129,9 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
             let fits = same_filter && answer.query == Query::Socket(detail.key);
             if fits {
                 detail.accept(answer);
-                let row = detail.row().filter(|(row, _)| row.cookie() != 0 && detail.gone.is_none());
+                // The exact question is about TCP.
+                let can = detail.gone.is_none() && detail.protocol() == Some(Protocol::Tcp);
+                let row = detail.row().filter(|(row, _)| row.cookie() != 0 && can);
                 effects.extend(row.map(|(row, origin)| Effect::Detail(row, origin)));
             }
             fits
@@ -242,6 +249,7 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | Action::LineOlder
         | Action::LineNewer => filter::act(app, action, effects),
         Action::Help => overlay(app, Overlay::Help),
+        Action::Udp => udp(app, effects),
         Action::Redraw => effects.push(Effect::Retake),
         Action::Suspend => effects.push(Effect::StopJob),
         Action::Quit => effects.push(Effect::Quit),
@@ -334,6 +342,9 @@ fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
         Query::Peers(q) => how.apply(&fit(columns::PEERS, widths, true, head, skip), &mut q.sort),
         Query::Sockets(q) => {
             how.apply(&fit(&columns::sockets(several), widths, false, head, skip), &mut q.sort);
+        }
+        Query::Udp(q) => {
+            how.apply(&fit(&columns::udp(several), widths, false, head, skip), &mut q.sort);
         }
         Query::Listeners(q) => {
             how.apply(&fit(&columns::listeners(several), widths, true, head, skip), &mut q.sort);
@@ -456,6 +467,17 @@ fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
     leave(app);
     app.trail.clear();
     app.screen = screen;
+    ask(app, effects);
+}
+
+/// Opens the UDP sockets, or goes back to the screen.
+fn udp(app: &mut App, effects: &mut Vec<Effect>) {
+    let back = app.shows_udp();
+    leave(app);
+    app.trail.clear();
+    if !back {
+        app.trail.push(Page::Table(Box::new(TablePage::udp())));
+    }
     ask(app, effects);
 }
 

@@ -15,4 +15,5 @@ mod processes;
 mod rig;
 mod screens;
 mod the_loop;
+mod udp;
 mod worlds;

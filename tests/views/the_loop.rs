@@ -103,6 +103,10 @@ impl Control for FakeEngine {
         self.0.send(format!("every {} ms", interval.as_millis())).unwrap();
     }
 
+    fn watch_udp(&self, yes: bool) {
+        self.0.send(format!("udp {yes}")).unwrap();
+    }
+
     fn ask(&self, row: SocketRow, _: Origin) {
         self.0.send(format!("socket {}", row.peer_endpoint())).unwrap();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::compile::Filter;
 use super::scene::{Infos, Scene, Truth};
-use crate::analysis::{Analyzer, World};
+use crate::analysis::{Analyzer, Snapshot, World};
 use crate::model::Protocol;
 
 /// A world of the matching sockets.
@@ -59,24 +59,8 @@ impl Narrower {
         let mut unknown = 0;
         let mut snapshots = Vec::with_capacity(world.snapshots.len());
         for snapshot in &world.snapshots {
-            let mut scene = Scene::new(snapshot);
-            if let Some(infos) = infos {
-                scene = scene.with_infos(infos);
-            }
-            let mut rows = Vec::new();
-            for (at, row) in (0_u32..).zip(&snapshot.sample.table.rows) {
-                match self.filter.truth(&scene, at as usize, row) {
-                    Truth::True => rows.push(at),
-                    Truth::Unknown => unknown += 1,
-                    Truth::False => {}
-                }
-            }
-            let space = (snapshot.sample.netns.inode, snapshot.sample.protocol);
-            let place = self.spaces.iter().position(|(s, _)| *s == space).unwrap_or_else(|| {
-                self.spaces.push((space, Analyzer::default()));
-                self.spaces.len() - 1
-            });
-            snapshots.push(self.spaces[place].1.derive_part(snapshot, &rows));
+            let udp = snapshot.udp.as_ref().map(|udp| self.part(udp, infos, None, &mut unknown));
+            snapshots.push(self.part(snapshot, infos, udp, &mut unknown));
         }
         let world = Arc::new(World {
             generation: world.generation,
@@ -86,6 +70,33 @@ impl Narrower {
             own_cpu: world.own_cpu,
         });
         Narrowed { world, unknown }
+    }
+
+    fn part(
+        &mut self,
+        snapshot: &Snapshot,
+        infos: Option<&Infos>,
+        udp: Option<Arc<Snapshot>>,
+        unknown: &mut usize,
+    ) -> Arc<Snapshot> {
+        let mut scene = Scene::new(snapshot);
+        if let Some(infos) = infos {
+            scene = scene.with_infos(infos);
+        }
+        let mut rows = Vec::new();
+        for (at, row) in (0_u32..).zip(&snapshot.sample.table.rows) {
+            match self.filter.truth(&scene, at as usize, row) {
+                Truth::True => rows.push(at),
+                Truth::Unknown => *unknown += 1,
+                Truth::False => {}
+            }
+        }
+        let space = (snapshot.sample.netns.inode, snapshot.sample.protocol);
+        let place = self.spaces.iter().position(|(s, _)| *s == space).unwrap_or_else(|| {
+            self.spaces.push((space, Analyzer::default()));
+            self.spaces.len() - 1
+        });
+        self.spaces[place].1.derive_part(snapshot, &rows, udp)
     }
 }
 
