@@ -1,12 +1,13 @@
 //! The network namespaces of the machine: those that a process is in, and those that a mount keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::host::NAMED;
-use crate::model::{ForeignText, Netns};
+use crate::model::{Cgroup, ForeignText, Netns};
+use crate::wire;
 
 /// How many namespaces are looked at; a host with more is named incomplete.
 pub const MOST: usize = 4096;
@@ -34,17 +35,24 @@ pub fn by_name(name: &str) -> Option<Found> {
     Some(Found { netns: Netns { inode: inode(&path)?, name: name.into() }, path })
 }
 
-/// Every namespace that can be found, each once, with the calling thread's own first and the others by name. Processes that
+/// Every namespace that can be found, each once, with the calling thread's own first and the others by name. A namespace is
+/// called after the container that its oldest process is in, if the cgroup of that one tells; else after its mount; else
+/// after the systemd unit or the command of that process. Processes that
 /// do not show their namespace (other users' without `CAP_SYS_PTRACE`) are counted in the second value.
 #[must_use]
 pub fn all(own: &Netns) -> (Vec<Found>, u32) {
     let mut found: BTreeMap<u64, Found> = BTreeMap::new();
+    // Those of which no process was seen so far.
+    let mut empty: BTreeSet<u64> = BTreeSet::new();
     for dir in NAMED {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             if let Some(inode) = inode(&path) {
                 let name = ForeignText::from_bytes(entry.file_name().as_encoded_bytes());
                 found.entry(inode).or_insert(Found { netns: Netns { inode, name }, path });
+                if inode != own.inode {
+                    empty.insert(inode);
+                }
             }
         }
     }
@@ -52,6 +60,13 @@ pub fn all(own: &Netns) -> (Vec<Found>, u32) {
     for pid in pids() {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         match fs::metadata(&path).map(|m| m.st_ino()) {
+            // Runtimes name their mounts by numbers that say nothing; people's names are of namespaces without containers.
+            Ok(inode) if empty.remove(&inode) => {
+                let name = cgroup(pid).and_then(|c| c.container).map(|c| c.name);
+                if let (Some(name), Some(found)) = (name, found.get_mut(&inode)) {
+                    found.netns.name = name;
+                }
+            }
             Ok(inode) if found.contains_key(&inode) => {}
             Ok(inode) if found.len() < MOST => {
                 let name = if inode == own.inode { own.name.clone() } else { name_by_process(pid) };
@@ -78,11 +93,22 @@ fn pids() -> Vec<u32> {
     pids
 }
 
+fn cgroup(pid: u32) -> Option<Cgroup> {
+    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    wire::cgroup_path(&text).map(wire::cgroup)
+}
+
+/// The container of a process; else its unit or its command, with its id, because several namespaces can have one unit.
 fn name_by_process(pid: u32) -> ForeignText {
-    let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let mut name = comm.trim_ascii_end().to_vec();
-    name.extend(format!("[{pid}]").into_bytes());
-    ForeignText::from_bytes(&name)
+    let cgroup = cgroup(pid);
+    if let Some(container) = cgroup.as_ref().and_then(|c| c.container.as_ref()) {
+        return container.name.clone();
+    }
+    let comm = || {
+        ForeignText::from_bytes(fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end())
+    };
+    let name = cgroup.and_then(|c| c.unit).unwrap_or_else(comm);
+    ForeignText::from(format!("{}[{pid}]", name.raw()).as_str())
 }
 
 #[cfg(test)]

@@ -19,8 +19,12 @@ use super::screen::Screen;
 /// What comes from the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    /// The look that is shown.
+    /// The look that is shown, or one namespace of it.
     pub shown: Option<Arc<Judged>>,
+    /// The same look with all its namespaces.
+    pub whole: Option<Arc<Judged>>,
+    /// The namespace that is shown, by its inode; `None` for all of them.
+    pub netns: Option<u64>,
     /// The newest one while the screen is frozen.
     pub newest: Option<Arc<Judged>>,
     /// The screen stands still.

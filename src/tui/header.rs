@@ -59,7 +59,10 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
             left.push(piece(world.host.kernel.to_string(), Role::Dim, 7));
             let count = world.snapshots.len();
             let netns = match world.snapshots.first() {
-                Some(first) if count == 1 => format!("netns {}", first.sample.netns.name),
+                Some(first) if count == 1 => {
+                    let place = app.stream.place().map(|(n, of)| format!(" ({n} of {of})"));
+                    format!("netns {}{}", first.sample.netns.name, place.unwrap_or_default())
+                }
                 _ => format!("{count} netns"),
             };
             left.push(piece(netns, Role::Label, 5));

@@ -18,6 +18,7 @@ pub mod index;
 pub mod keymap;
 pub mod layout;
 pub mod msg;
+pub mod namespaces;
 pub mod notes;
 pub mod overview;
 pub mod page;

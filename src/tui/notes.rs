@@ -98,6 +98,12 @@ pub fn notes(app: &App) -> Vec<Note> {
     if app.read_only {
         quiet.push("read-only: no connection can be closed".to_owned());
     }
+    let left_out = &world.unexamined;
+    if let [first, others @ ..] = &left_out[..] {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        say(Role::Warning, format!("netns {}{more} not examined: {}", first.netns.name, first.reason));
+        quiet.extend(others.iter().map(|u| format!("netns {} not examined: {}", u.netns.name, u.reason)));
+    }
     if !world.host.privileges.has(Capability::NetAdmin) {
         quiet.push("without CAP_NET_ADMIN: socket marks are hidden".to_owned());
     }

@@ -35,18 +35,28 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
         states_in_words(snapshot, layout.states, canvas);
         return;
     }
-    canvas.frame(layout.states, "States");
+    // With several namespaces the panes are of the first.
+    let of_first = world_has_several(app).then(|| format!(" of {}", snapshot.sample.netns.name));
+    let title = |what: &str, room: Rect, canvas: &Canvas<'_>| {
+        let whole = format!("{what}{}", of_first.as_deref().unwrap_or_default());
+        paint::cut(&whole, room.width.saturating_sub(6), canvas.glyphs()).into_owned()
+    };
+    canvas.frame(layout.states, &title("States", layout.states, canvas));
     states(snapshot, inside(layout.states), canvas);
     if layout.findings.height > 2 {
         canvas.frame(layout.findings, findings::title_of(app));
         findings::pane(app, inside(layout.findings), canvas);
     }
-    canvas.frame(layout.limits, "Limits");
+    canvas.frame(layout.limits, &title("Limits", layout.limits, canvas));
     limits(snapshot, page_size, inside(layout.limits), layout.ports.height > 2, canvas);
     if layout.ports.height > 2 {
-        canvas.frame(layout.ports, "Ports");
+        canvas.frame(layout.ports, &title("Ports", layout.ports, canvas));
         ports(snapshot, inside(layout.ports), canvas);
     }
+}
+
+fn world_has_several(app: &App) -> bool {
+    app.stream.world().is_some_and(|w| w.snapshots.len() > 1)
 }
 
 /// States in the order in which they go when there is no room for all: those that are rarely seen first. A state that

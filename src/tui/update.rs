@@ -95,7 +95,7 @@ fn new_look(app: &mut App, look: Arc<Judged>, effects: &mut Vec<Effect>) {
         app.stream.newest = Some(look);
         return;
     }
-    app.stream.shown = Some(look);
+    show(app, look);
     // Not drawn yet: the answer brings the table of this world, and both are drawn together.
     ask(app, effects);
 }
@@ -250,6 +250,8 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | Action::LineNewer => filter::act(app, action, effects),
         Action::Help => overlay(app, Overlay::Help),
         Action::Udp => udp(app, effects),
+        Action::NextNetns => choose_netns(app, true, effects),
+        Action::PreviousNetns => choose_netns(app, false, effects),
         Action::Redraw => effects.push(Effect::Retake),
         Action::Suspend => effects.push(Effect::StopJob),
         Action::Quit => effects.push(Effect::Quit),
@@ -486,8 +488,23 @@ fn freeze(app: &mut App, effects: &mut Vec<Effect>) {
     if !app.stream.frozen
         && let Some(look) = app.stream.newest.take()
     {
-        app.stream.shown = Some(look);
+        show(app, look);
         ask(app, effects);
+    }
+}
+
+fn show(app: &mut App, look: Arc<Judged>) {
+    if app.stream.show(look) {
+        app.notice = Some("the namespace that was shown is gone; these are all");
+    }
+}
+
+/// Shows the next namespace alone, or the previous one, or all of them together.
+fn choose_netns(app: &mut App, forward: bool, effects: &mut Vec<Effect>) {
+    if app.stream.choose(forward) {
+        ask(app, effects);
+    } else {
+        app.notice = Some("only one namespace is looked at; --netns all looks at all of them");
     }
 }
 

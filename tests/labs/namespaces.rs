@@ -1,13 +1,16 @@
 //! `--netns`: one other namespace, and all of them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tcptop::lab::Host;
+use tcptop::model::{Sample, TcpState};
 use tcptop::source::{LiveOptions, Many, Source, SourceError, Target};
+use tcptop::sys::{current_netns, netns_find};
 
-use crate::harness::lab;
+use crate::harness::{lab, skip};
 use crate::tool;
 
 const LISTENERS: usize = 50;
@@ -53,7 +56,9 @@ fn open_here(inode: u64) -> usize {
 /// How many sockets of each of these namespaces a look at all found.
 fn seen(source: &mut Many, inodes: &[u64]) -> Vec<Option<usize>> {
     let samples = source.look().unwrap();
-    let of = |inode: &u64| samples.iter().find(|s| s.netns.inode == *inode).map(|s| s.table.rows.len());
+    // Somebody who looks at all namespaces at this moment has a socket of his own in each.
+    let listeners = |s: &Sample| s.table.rows.iter().filter(|r| r.state == TcpState::Listen).count();
+    let of = |inode: &u64| samples.iter().find(|s| s.netns.inode == *inode).map(listeners);
     inodes.iter().map(of).collect()
 }
 
@@ -72,6 +77,52 @@ fn many_namespaces_are_found_and_looked_into_and_let_go() {
         let late = Inhabited::new();
         let now = seen(&mut all, &[inodes[0], inodes[SPACES - 1], late.inode()]);
         assert_eq!(now, [Some(LISTENERS), None, Some(LISTENERS)]);
+    });
+}
+
+/// A cgroup as Docker's cgroupfs driver makes it, with one process in it.
+struct Container {
+    folder: PathBuf,
+    home: PathBuf,
+    pid: u32,
+}
+
+impl Container {
+    /// `None` where no cgroup can be made.
+    fn with(pid: u32, id: &str) -> Option<Self> {
+        // The hierarchy of systemd, the unified one beside it, the unified one alone.
+        let roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let root = roots.iter().map(Path::new).find(|root| root.join("cgroup.procs").exists())?;
+        let folder = root.join("docker").join(id);
+        std::fs::create_dir_all(&folder).ok()?;
+        let container = Self { folder, home: root.join("cgroup.procs"), pid };
+        std::fs::write(container.folder.join("cgroup.procs"), pid.to_string()).ok()?;
+        Some(container)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = std::fs::write(&self.home, self.pid.to_string());
+        let _ = std::fs::remove_dir(&self.folder);
+        // Stays if somebody else's containers are in it.
+        let _ = self.folder.parent().map(std::fs::remove_dir);
+    }
+}
+
+#[test]
+fn a_namespace_is_called_after_the_container_in_it() {
+    lab(|| {
+        let space = Inhabited::new();
+        let id = "4f2a9c31d7b0".repeat(6).split_at(64).0.to_owned();
+        let Some(_container) = Container::with(space.sleeper.id(), &id) else {
+            skip("namespaces::a_namespace_is_called_after_the_container_in_it", "no cgroup can be made");
+            return;
+        };
+        let (found, _) = netns_find::all(&current_netns());
+        let ours = found.iter().find(|f| f.netns.inode == space.inode()).unwrap();
+        assert_eq!(ours.netns.name.raw(), "docker:4f2a9c31d7b0");
+        assert_eq!(ours.path, Path::new(&format!("/proc/{}/ns/net", space.sleeper.id())));
     });
 }
 

@@ -10,6 +10,7 @@ mod behaviour;
 mod closing;
 mod filter;
 mod findings;
+mod namespaces;
 mod picture;
 mod processes;
 mod rig;
