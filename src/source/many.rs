@@ -105,22 +105,29 @@ impl Many {
             Target::Name(name) if *name == self.own.name.raw() => {
                 one("/proc/thread-self/ns/net".into(), name.clone())
             }
-            Target::Name(name) => netns_find::by_name(name).map(|f| vec![f]).ok_or_else(|| {
-                let error = io::Error::from(io::ErrorKind::NotFound);
-                SourceError::Netns { name: name.clone(), why: advice(&error) }
-            }),
+            // The name of a mount, or what a namespace is called after its container.
+            Target::Name(name) => {
+                netns_find::by_name(name).or_else(|| self.called(name)).map(|f| vec![f]).ok_or_else(|| {
+                    let error = io::Error::from(io::ErrorKind::NotFound);
+                    SourceError::Netns { name: name.clone(), why: advice(&error) }
+                })
+            }
             Target::All => {
                 let (found, hidden) = netns_find::all(&self.own);
                 if hidden > 0 {
-                    let reason = format!(
-                        "{hidden} processes do not show their namespace; it takes root, or CAP_SYS_PTRACE"
-                    );
+                    let whose =
+                        if hidden == 1 { "process does not show its" } else { "processes do not show their" };
+                    let reason = format!("{hidden} {whose} namespace; it takes root, or CAP_SYS_PTRACE");
                     let netns = Netns { inode: 0, name: "others".into() };
                     self.unexamined.push(Unexamined { netns, reason });
                 }
                 Ok(found)
             }
         }
+    }
+
+    fn called(&self, name: &str) -> Option<Found> {
+        netns_find::all(&self.own).0.into_iter().find(|f| f.netns.name.raw() == name)
     }
 
     fn look_into(&mut self, found: &Found) -> io::Result<Result<Vec<Sample>, SourceError>> {

@@ -122,6 +122,9 @@ fn a_namespace_is_called_after_the_container_in_it() {
         let (found, _) = netns_find::all(&current_netns());
         let ours = found.iter().find(|f| f.netns.inode == space.inode()).unwrap();
         assert_eq!(ours.netns.name.raw(), "docker:4f2a9c31d7b0");
+        let here = Host::new().unwrap();
+        let listed = tool::list(&here, &["--netns", "docker:4f2a9c31d7b0"]);
+        assert_eq!((listed.rows.len(), &listed.head["netns"]), (LISTENERS, &"docker:4f2a9c31d7b0".into()));
         assert_eq!(ours.path, Path::new(&format!("/proc/{}/ns/net", space.sleeper.id())));
     });
 }
