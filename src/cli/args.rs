@@ -256,7 +256,7 @@ fn columns_help() -> String {
             [] => String::new(),
             aliases => format!(" [also: {}]", aliases.join(", ")),
         };
-        format!("\n  {:<12}{}{also}", spec.name, spec.help)
+        format!("\n  {:<16}{}{also}", spec.name, spec.help)
     };
     ColumnId::all().iter().map(|c| line(c.spec())).fold("Columns:".to_owned(), |help, line| help + &line)
 }

@@ -29,6 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let open = move || Looker::new(source(options, netns)).judged_by(rules).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
+            .and_then(|c| c.asking(Arc::clone(&feed.options)))
             .context("starting the collecting thread")?;
     let look = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
     let theme = Theme::choose(&look, |name| std::env::var(name).ok());

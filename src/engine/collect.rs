@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::mailbox::{Bell, Mailbox};
+use super::probe::{Asker, Options};
 use super::processes::Finder;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
 use crate::model::{Host, Origin, Protocols, Sample, SocketDetail, SocketRow};
+use crate::query::RowId;
 use crate::source::{Source, SourceError};
 
 /// A look with what follows from it, or why there is none, in one line.
@@ -38,6 +40,7 @@ struct Shared {
 /// The collecting thread. It ends when this is dropped.
 pub struct Collector {
     shared: Arc<Shared>,
+    asker: Option<Asker>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -178,9 +181,26 @@ impl Collector {
         });
         let ours = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("collect".into()).spawn(move || run(open(), &ours))?;
-        let collector = Self { shared, thread: Some(thread) };
+        let collector = Self { shared, asker: None, thread: Some(thread) };
         collector.set_interval(interval);
         Ok(collector)
+    }
+
+    /// The same, with a thread that asks sockets for their options and answers into `options`.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn asking(self, options: Arc<Mailbox<Options>>) -> std::io::Result<Self> {
+        let mut collector = self;
+        collector.asker = Some(Asker::start(options)?);
+        Ok(collector)
+    }
+
+    /// Asks the socket of a row for its options; the answer comes into the mailbox of [`Collector::asking`].
+    pub fn probe(&self, world: Arc<World>, row: RowId) {
+        if let Some(asker) = &self.asker {
+            asker.ask(world, row);
+        }
     }
 
     /// Changes the time between looks, within [`INTERVALS`].

@@ -10,4 +10,4 @@ mod processes;
 
 pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};
 pub use names::SystemNames;
-pub use probe::with_options;
+pub use probe::{Options, with_options};

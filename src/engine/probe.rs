@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::mailbox::Mailbox;
 use crate::analysis::{Ownership, Snapshot, World, owner_of};
 use crate::model::{Owners, Probed, SocketRow, Unprobed};
-use crate::query::RowId;
+use crate::query::{RowId, SocketKey};
 use crate::sys::Prober;
 
 /// At most so many descriptors of one socket are tried.
@@ -51,6 +52,45 @@ pub fn with_options(world: &World, rows: &[RowId]) -> Arc<World> {
         Arc::make_mut(snapshot).options = Arc::new(found);
     }
     Arc::new(world)
+}
+
+/// What came of asking one socket, with its identity; `None` inside for a socket that has no options to ask for.
+pub type Options = (u64, Option<Probed>);
+
+/// The thread that asks single sockets. A thread of its own, because the last close of a socket may wait
+/// (`SO_LINGER`), and the last is ours where its owner closes in the same microseconds.
+#[derive(Debug)]
+pub(super) struct Asker {
+    questions: Arc<Mailbox<(Arc<World>, RowId)>>,
+}
+
+impl Asker {
+    /// Starts the thread, which answers into `answers` and ends when this is dropped.
+    pub(super) fn start(answers: Arc<Mailbox<Options>>) -> std::io::Result<Self> {
+        let questions = Arc::new(Mailbox::new());
+        let ours: Arc<Mailbox<(Arc<World>, RowId)>> = Arc::clone(&questions);
+        std::thread::Builder::new().name("options".into()).spawn(move || {
+            while let Some((world, id)) = ours.wait() {
+                let Some(snapshot) = world.snapshots.get(usize::from(id.ns)) else { continue };
+                let Some(row) = snapshot.sample.table.rows.get(id.row as usize) else { continue };
+                // A new one each time: whether network classes are in use can change.
+                let options = ask(&mut Prober::new(), snapshot, row);
+                drop(answers.post((SocketKey::of(snapshot, row).id, options)));
+            }
+        })?;
+        Ok(Self { questions })
+    }
+
+    /// Asks the socket of a row. A newer question replaces one that was not answered yet.
+    pub(super) fn ask(&self, world: Arc<World>, row: RowId) {
+        drop(self.questions.post((world, row)));
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.questions.close();
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::closing::{Closing, Stage};
 use super::filter::FilterState;
 use super::index::Query;
 use super::keymap::{Context, Place};
+use super::options::Consent;
 use super::page::{Page, TablePage};
 use super::screen::Screen;
 
@@ -85,6 +86,8 @@ pub struct App {
     pub watches_udp: bool,
     /// Something to say until the next key.
     pub notice: Option<&'static str>,
+    /// The user knows what asking sockets for their options does, and wants it.
+    pub probing: Consent,
     /// Numbers of the last question and the last answer.
     pub asked: (u64, u64),
     /// Whether what is on the terminal is out of date.
@@ -110,6 +113,7 @@ impl App {
             read_only: false,
             watches_udp: false,
             notice: None,
+            probing: Consent::Missing,
             asked: (0, 0),
             redraw: true,
             now: Duration::ZERO,

@@ -45,6 +45,7 @@ pub enum Action {
     Udp,
     NextNetns,
     PreviousNetns,
+    Probe,
     Help,
     Redraw,
     Suspend,
@@ -116,6 +117,8 @@ pub enum When {
     FilterLine,
     /// Where there is something to open.
     Openable,
+    /// In the detail of a socket.
+    Detail,
 }
 
 impl When {
@@ -134,6 +137,7 @@ impl When {
             Self::Processes => matches!(place, Place::Processes),
             Self::FilterLine => matches!(place, Place::FilterLine),
             Self::Openable => place.is_table() || matches!(place, Place::Finding),
+            Self::Detail => matches!(place, Place::Detail),
         }
     }
 }
@@ -297,6 +301,13 @@ pub const KEYMAP: &[Binding] = &[
         "put together by process, command, user, systemd unit or container",
     )
     .short("group"),
+    bind(
+        &[Key::char('o')],
+        Action::Probe,
+        When::Detail,
+        "read keepalive, user timeout and linger from the socket itself; says first what that does",
+    )
+    .short("options"),
     bind(&[Key::char(' ')], Action::Freeze, When::Outside, "freeze the screen; looking goes on behind it")
         .short("freeze"),
     bind(

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod msg;
 pub mod namespaces;
 pub mod notes;
+pub mod options;
 pub mod overview;
 pub mod page;
 pub mod paint;

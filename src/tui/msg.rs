@@ -1,13 +1,16 @@
 //! What happens to the screen, and what it asks others to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::layout::Size;
 
+use crate::analysis::World;
 use crate::engine::closer::{Answered, Order};
-use crate::engine::{Detailed, Look};
+use crate::engine::{Detailed, Look, Options};
 use crate::model::{Origin, SocketRow};
+use crate::query::RowId;
 
 use super::filter::reader::{Read, Reading};
 use super::index::{Answer, Question};
@@ -31,6 +34,8 @@ pub enum Msg {
     Answered(Answered),
     /// An exact query answered.
     Detail(Detailed),
+    /// A socket was asked for its options.
+    Options(Options),
     /// Time passed; since an arbitrary moment, never going back.
     Tick(Duration),
     /// A signal, or the end of the terminal.
@@ -71,6 +76,8 @@ pub enum Effect {
     Detail(SocketRow, Origin),
     /// Look at the UDP sockets as well, or no longer.
     WatchUdp(bool),
+    /// Ask the socket of a row for its options.
+    Probe(Arc<World>, RowId),
     /// Look this often from now on.
     SetInterval(Duration),
     /// Stop the whole job, as the terminal's own Ctrl-Z would.

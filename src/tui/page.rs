@@ -15,6 +15,7 @@ use crate::query::{
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
+use super::options::Asking;
 use super::screen::Screen;
 use super::udp;
 
@@ -350,6 +351,8 @@ pub struct DetailPage {
     pub seen: Duration,
     /// What the exact query said; `None` inside when it found nothing.
     pub live: Option<Option<SocketDetail>>,
+    /// What came of asking the socket for its options.
+    pub options: Asking,
     /// The first line on the screen.
     pub scroll: usize,
 }
@@ -358,7 +361,15 @@ impl DetailPage {
     /// A page that knows nothing but its socket yet.
     #[must_use]
     pub const fn new(key: SocketKey) -> Self {
-        Self { key, answer: None, gone: None, seen: Duration::ZERO, live: None, scroll: 0 }
+        Self {
+            key,
+            answer: None,
+            gone: None,
+            seen: Duration::ZERO,
+            live: None,
+            options: Asking::Not,
+            scroll: 0,
+        }
     }
 
     /// Takes an answer over; what was known of a socket that ended is kept.

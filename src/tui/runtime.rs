@@ -17,10 +17,12 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Size;
 use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_group, kill_process};
 
+use crate::analysis::World;
 use crate::engine::closer::{self, Answered, Order};
 use crate::engine::mailbox::{Bell, Mailbox};
-use crate::engine::{Collector, Detailed, Look, SystemNames};
+use crate::engine::{Collector, Detailed, Look, Options, SystemNames};
 use crate::model::{Origin, SocketRow};
+use crate::query::RowId;
 
 use super::app::App;
 use super::filter::FilterState;
@@ -57,6 +59,8 @@ pub struct Feed {
     pub looks: Arc<Mailbox<Look>>,
     /// Answers to [`Control::ask`].
     pub details: Arc<Mailbox<Detailed>>,
+    /// Answers to [`Control::probe`].
+    pub options: Arc<Mailbox<Options>>,
 }
 
 impl Default for Feed {
@@ -65,6 +69,7 @@ impl Default for Feed {
         Self {
             looks: Arc::new(Mailbox::with_bell(Arc::clone(&bell))),
             details: Arc::new(Mailbox::with_bell(Arc::clone(&bell))),
+            options: Arc::new(Mailbox::with_bell(Arc::clone(&bell))),
             bell,
         }
     }
@@ -78,6 +83,8 @@ pub trait Control {
     fn watch_udp(&self, yes: bool);
     /// Ask the kernel about one socket; the answer comes through [`Feed::details`].
     fn ask(&self, row: SocketRow, origin: Origin);
+    /// Ask the socket of a row for its options; the answer comes through [`Feed::options`].
+    fn probe(&self, world: Arc<World>, row: RowId);
 }
 
 impl Control for Collector {
@@ -91,6 +98,10 @@ impl Control for Collector {
 
     fn ask(&self, row: SocketRow, origin: Origin) {
         Self::ask(self, row, origin);
+    }
+
+    fn probe(&self, world: Arc<World>, row: RowId) {
+        Self::probe(self, world, row);
     }
 }
 
@@ -178,6 +189,7 @@ impl<'a, C: Control> Wires<'a, C> {
         messages.extend(self.readers.take().map(Msg::Read));
         messages.extend(self.answered.take().map(Msg::Answered));
         messages.extend(self.feed.details.take().map(Msg::Detail));
+        messages.extend(self.feed.options.take().map(Msg::Options));
         if !self.feed_ended && self.feed.looks.is_closed() {
             self.feed_ended = true;
             messages.push(Msg::FeedEnded);
@@ -270,6 +282,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                     Effect::Order(order) => drop(wires.orders.post(order)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
+                    Effect::Probe(world, row) => wires.control.probe(world, row),
                     Effect::SetInterval(interval) => wires.control.set_interval(interval),
                     Effect::StopJob if terminal.stop_job() => {}
                     Effect::StopJob => {

@@ -1,7 +1,7 @@
 //! Pages of text: the help and the detail of a socket. Lines are made for a width and can be scrolled.
 
 use crate::analysis::Snapshot;
-use crate::model::{Protocol, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo};
+use crate::model::{Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, SocketRow, TcpInfo};
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
@@ -12,6 +12,7 @@ use super::index::snapshot;
 use super::keymap::{Action, Binding, Context, KEYMAP, When};
 use super::layout::Layout;
 use super::notes::notes;
+use super::options;
 use super::page::{DetailPage, Page};
 use super::paint::{self, Canvas};
 use super::screen::Screen;
@@ -22,7 +23,7 @@ use super::theme::{Glyphs, Role};
 pub type Line = Vec<(String, Role)>;
 
 /// Where the values of a detail start.
-const VALUE_AT: u16 = 14;
+pub(super) const VALUE_AT: u16 = 14;
 
 /// Draws the open text.
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
@@ -90,7 +91,7 @@ pub fn wrap(text: &str, width: u16) -> Vec<String> {
 }
 
 /// A term and its explanation, broken into lines.
-fn entry(term: &str, at: u16, text: &str, role: Role, width: u16) -> Vec<Line> {
+pub(super) fn entry(term: &str, at: u16, text: &str, role: Role, width: u16) -> Vec<Line> {
     let room = width.saturating_sub(at).max(8);
     let pad = usize::from(at);
     wrap(text, room)
@@ -207,7 +208,8 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     };
     lines.extend(wrap(meaning, width).into_iter().map(|l| vec![(l, Role::Label)]));
     lines.push(Vec::new());
-    lines.extend(attributes(snapshot, row, at, width, glyphs));
+    lines.extend(options::lines(&page.options, row, &snapshot.sample.facts.sysctls, width));
+    lines.extend(attributes(snapshot, row, at, page.options.known(), width, glyphs));
     match &page.live {
         None => {}
         Some(Some(detail)) => lines.extend(live_lines(detail, width)),
@@ -221,7 +223,14 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
 }
 
 /// What the row of the table says.
-fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+fn attributes(
+    snapshot: &Snapshot,
+    row: &SocketRow,
+    at: usize,
+    known: Option<&SocketOptions>,
+    width: u16,
+    glyphs: &Glyphs,
+) -> Vec<Line> {
     const SHOWN: [(&str, ColumnId); 22] = [
         ("local", ColumnId::Local),
         ("peer", ColumnId::Peer),
@@ -249,6 +258,13 @@ fn attributes(snapshot: &Snapshot, row: &SocketRow, at: usize, width: u16, glyph
     let mut lines = Vec::new();
     for (name, column) in SHOWN {
         let (text, _) = format::cell(&cell(column, snapshot, at), false, glyphs);
+        let text = match (column, known) {
+            // What was read from the socket is certain.
+            (ColumnId::Keepalive, Some(o)) if !text.is_empty() => {
+                (if o.keepalive { "on" } else { "off" }).to_owned()
+            }
+            _ => text,
+        };
         let text = if text == glyphs.none { "0".to_owned() } else { text };
         let has_timers = snapshot.sample.protocol == Protocol::Tcp;
         if text.is_empty() && (column != ColumnId::Timer || !has_timers) {

@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent,
 use ratatui::layout::{Position, Size};
 
 use crate::diagnose::Judged;
-use crate::engine::Detailed;
+use crate::engine::{Detailed, Options};
 use crate::model::Protocol;
 use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, Sort, process_cell};
 
@@ -21,6 +21,7 @@ use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
 use super::keymap::{self, Action};
 use super::layout::{Layout, TableArea};
 use super::msg::{Effect, Msg, Signal};
+use super::options::{Asking, Consent};
 use super::page::{DetailPage, FindingPage, Page, TablePage};
 use super::screen::Screen;
 
@@ -60,6 +61,7 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Answered(answered) => closing::accept(app, answered),
         Msg::Read(read) => filter::accept(app, read, &mut effects),
         Msg::Detail(detail) => accept_detail(app, detail),
+        Msg::Options(options) => accept_options(app, options),
         Msg::Tick(now) => tick(app, now),
         Msg::Signal(Signal::End) => effects.push(Effect::Quit),
         Msg::Signal(Signal::Stop) => effects.push(Effect::Suspend),
@@ -180,6 +182,45 @@ fn accept_detail(app: &mut App, (cookie, detail): Detailed) {
     }
 }
 
+fn accept_options(app: &mut App, (cookie, options): Options) {
+    if let Some(Page::Detail(page)) = app.trail.last_mut()
+        && page.key.id == cookie
+    {
+        page.options = Asking::Answered(options);
+        app.redraw = true;
+        keep_text_on_screen(app, Layout::of(app).page_height());
+    }
+}
+
+/// Asks the open socket for its options; before the first time, says what that does.
+fn probe(app: &mut App, effects: &mut Vec<Effect>) {
+    let agreed = app.probing == Consent::Given;
+    let Some(Page::Detail(page)) = app.trail.last_mut() else { return };
+    let Some((answer, id)) = page.answer.as_ref().and_then(|a| Some((a, a.rows.row(0)?))) else { return };
+    page.scroll = 0;
+    if !agreed && page.options != Asking::Offered {
+        page.options = Asking::Offered;
+        return;
+    }
+    effects.push(Effect::Probe(Arc::clone(&answer.world), id));
+    // An answer that is there stays until the new one comes.
+    if !matches!(page.options, Asking::Answered(_)) {
+        page.options = Asking::Asked;
+    }
+    app.probing = Consent::Given;
+}
+
+/// Another key than the one that agrees declines. Says whether that is all that the key means.
+fn decline(app: &mut App, action: Action) -> bool {
+    match app.trail.last_mut() {
+        Some(Page::Detail(page)) if page.options == Asking::Offered && action != Action::Probe => {
+            page.options = Asking::Not;
+            action == Action::Back
+        }
+        _ => false,
+    }
+}
+
 fn tick(app: &mut App, now: Duration) {
     app.now = now;
     let late = now.saturating_sub(app.stream.arrived);
@@ -204,7 +245,9 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     if leaves && app.closing.as_ref().is_some_and(Closing::is_under_way) {
         return;
     }
-    act(app, action, effects);
+    if !decline(app, action) {
+        act(app, action, effects);
+    }
     if !matches!(app.overlay, Some((Overlay::Closing, _))) {
         app.closing = None;
     }
@@ -248,6 +291,7 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | Action::LineCompleteBack
         | Action::LineOlder
         | Action::LineNewer => filter::act(app, action, effects),
+        Action::Probe => probe(app, effects),
         Action::Help => overlay(app, Overlay::Help),
         Action::Udp => udp(app, effects),
         Action::NextNetns => choose_netns(app, true, effects),

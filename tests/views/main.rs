@@ -11,6 +11,7 @@ mod closing;
 mod filter;
 mod findings;
 mod namespaces;
+mod options;
 mod picture;
 mod processes;
 mod rig;

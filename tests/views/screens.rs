@@ -142,6 +142,7 @@ fn the_help_names_every_live_key_and_every_column() {
         let live = binding.when != tcptop::tui::keymap::When::Peers
             && binding.when != tcptop::tui::keymap::When::Processes
             && binding.when != tcptop::tui::keymap::When::Deep
+            && binding.when != tcptop::tui::keymap::When::Detail
             && binding.when != tcptop::tui::keymap::When::AskToClose;
         assert_eq!(text.contains(binding.help), live, "{}", binding.help);
     }

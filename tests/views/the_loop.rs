@@ -13,6 +13,7 @@ use ratatui::{Frame, Terminal};
 use tcptop::analysis::World;
 use tcptop::diagnose::Judged;
 use tcptop::model::{Origin, SocketRow};
+use tcptop::query::RowId;
 use tcptop::tui::app::App;
 use tcptop::tui::msg::{Msg, Signal};
 use tcptop::tui::runtime::{self, Wires, run_loop};
@@ -109,6 +110,11 @@ impl Control for FakeEngine {
 
     fn ask(&self, row: SocketRow, _: Origin) {
         self.0.send(format!("socket {}", row.peer_endpoint())).unwrap();
+    }
+
+    fn probe(&self, world: Arc<World>, id: RowId) {
+        let row = &world.snapshots[usize::from(id.ns)].sample.table.rows[id.row as usize];
+        self.0.send(format!("options of {}", row.peer_endpoint())).unwrap();
     }
 }
 
