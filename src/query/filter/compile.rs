@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ast::{ALL_STATES, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
 use super::error::FilterError;
+use super::fused::{Fused, MOST, conditions};
 use super::lookup::Lookup;
 use super::parser::parse;
 use super::scene::{Scene, Truth};
@@ -56,6 +57,7 @@ impl Filter {
         if let Some(family) = expr.family() {
             node = Node::And([Node::Family(family, false), node].into());
         }
+        let node = node.fused();
         let mut needs = Needs::default();
         for is in expr.conditions() {
             match is {
@@ -69,6 +71,22 @@ impl Filter {
         }
         let states = possible_states(&expr, false);
         Self { expr, node, needs, states }
+    }
+
+    /// The same without putting conditions together, and without looking at the state first.
+    #[cfg(test)]
+    pub(super) fn one_by_one(expr: Expr) -> Self {
+        let mut node = Node::of(&expr);
+        if let Some(family) = expr.family() {
+            node = Node::And([Node::Family(family, false), node].into());
+        }
+        Self { node, states: u32::MAX, ..Self::new(expr) }
+    }
+
+    /// Whether all conditions were put together.
+    #[cfg(test)]
+    pub(super) const fn is_one(&self) -> bool {
+        matches!(self.node, Node::Fused(_))
     }
 
     /// The expression.
@@ -100,6 +118,9 @@ impl Filter {
     #[must_use]
     #[inline]
     pub fn truth(&self, scene: &Scene<'_>, at: usize, row: &SocketRow) -> Truth {
+        if row.state.bit() & self.states == 0 {
+            return Truth::False;
+        }
         self.node.truth(scene, at, row)
     }
 
@@ -128,7 +149,7 @@ fn possible_states(expr: &Expr, negated: bool) -> u32 {
 
 /// An address under a mask, as numbers.
 #[derive(Clone, Copy, Debug)]
-struct Masked {
+pub(super) struct Masked {
     value: u128,
     mask: u128,
     /// Only sockets of `AF_INET6`.
@@ -144,13 +165,14 @@ impl Masked {
     }
 
     #[inline]
-    const fn has(self, bits: u128, row: &SocketRow) -> bool {
+    pub(super) const fn has(self, bits: u128, row: &SocketRow) -> bool {
         bits & self.mask == self.value && (!self.v6 || row.flags.has(RowFlags::V6))
     }
 }
 
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
+    Fused(Fused),
     And(Box<[Self]>),
     Or(Box<[Self]>),
     Not(Box<Self>),
@@ -236,9 +258,50 @@ impl Node {
         if not { Self::Not(Box::new(self)) } else { self }
     }
 
+    /// The same with the conditions on the row alone put together, as far as that goes; they are asked first.
+    fn fused(self) -> Self {
+        if let Some(fused) = Fused::of(&self) {
+            return Self::Fused(fused);
+        }
+        let join = |all: Box<[Self]>, join: fn(Box<[Self]>) -> Self| {
+            let (mut groups, mut rest): (Vec<Vec<Self>>, Vec<Self>) = (Vec::new(), Vec::new());
+            let mut room = 0;
+            for node in all {
+                match conditions(&node).filter(|n| *n <= MOST) {
+                    Some(n) if n <= room => {
+                        room -= n;
+                        if let Some(group) = groups.last_mut() {
+                            group.push(node);
+                        }
+                    }
+                    Some(n) => {
+                        room = MOST - n;
+                        groups.push(vec![node]);
+                    }
+                    None => rest.push(node.fused()),
+                }
+            }
+            let group = |mut nodes: Vec<Self>| {
+                let node =
+                    if nodes.len() > 1 { join(nodes.into()) } else { nodes.pop().unwrap_or(Self::Always) };
+                Fused::of(&node).map_or(node, Self::Fused)
+            };
+            let mut nodes: Vec<Self> = groups.into_iter().map(group).chain(rest).collect();
+            nodes.sort_by_key(Self::cost);
+            join(nodes.into())
+        };
+        match self {
+            Self::And(all) => join(all, Self::And),
+            Self::Or(all) => join(all, Self::Or),
+            Self::Not(inner) => Self::Not(Box::new(inner.fused())),
+            other => other,
+        }
+    }
+
     /// What is cheap to answer is asked first.
     fn cost(&self) -> u8 {
         match self {
+            Self::Fused(_) => 3,
             Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(0).saturating_add(1),
             Self::Not(inner) => inner.cost(),
             Self::Idle(..)
@@ -277,6 +340,7 @@ impl Node {
                 truth
             }
             Self::Not(inner) => inner.truth(scene, at, row).negated(),
+            Self::Fused(fused) => fused.truth(row),
             Self::Always => Truth::True,
             Self::State(mask) => (row.state.bit() & mask != 0).into(),
             Self::Port(side, op, port) => {
@@ -345,7 +409,7 @@ fn in_container(process: &Process, name: &str) -> bool {
 
 /// A pattern of a whole name in which `*` stands for anything and `?` for one character.
 #[derive(Clone, Debug)]
-struct Glob {
+pub(super) struct Glob {
     /// The pieces between the stars; one piece is a pattern without a star.
     pieces: Box<[Box<str>]>,
 }

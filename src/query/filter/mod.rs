@@ -5,6 +5,12 @@
 //! itself (services, interfaces, users, cgroups, hosts) is answered by a [`Lookup`], so that nothing here touches the
 //! system.
 //!
+//! Where the two differ, it is by intent (each is a line of `tests/labs/filter.corpus`): `exclude all` is nothing here, and
+//! everything to `ss`, which takes an empty choice of states for none made; a port above 65535 is an error here, while `ss`
+//! finds nothing for `= 70000` and compares `< 70000` with 70000 − 65536; `>= *` is an error, while `ss` compares with −1;
+//! `fwmark 42x` is an error; `cgroup /` is the root of the hierarchy, not of the file system; `not` is the opposite of what
+//! follows also before `autobound` and `src 0.0.0.0`, where `ss` answers both with no.
+//!
 //! As in `ss`, `and` and `or` bind equally and from the left, whatever its manual page says (`misc/ssfilter.y`):
 //! `a or b and c` is `(a or b) and c`. Printing puts parentheses wherever the two meet.
 
@@ -13,6 +19,7 @@ mod ast;
 mod compile;
 mod complete;
 mod error;
+mod fused;
 mod lexer;
 mod lookup;
 mod narrow;

@@ -184,3 +184,78 @@ fn details_that_were_asked_for_are_used() {
     }
     assert!(!filter("idle > 1s and sport 1").wants_info(&scene, 1, &rows[1]), "the port decides already");
 }
+
+/// Conditions that many of [`testkit::many`] meet and many do not, some of which cannot be known.
+fn near() -> impl Strategy<Value = Expr> {
+    let op = || prop::sample::select(vec![Op::Eq, Op::Ne, Op::Lt, Op::Le, Op::Gt, Op::Ge]);
+    let side = || prop::sample::select(vec![Side::Local, Side::Peer]);
+    let label = || prop::sample::select(vec![Label::Inet, Label::Inet6]);
+    let network = (0..4_u8, 0..32_u8, 0..=32_u8, any::<bool>()).prop_map(|(a, b, len, v6)| {
+        let addr = Ip::from_v4_octets([10, a, b, 0]);
+        Network { addr, v6, len: if v6 { 96 + len } else { len } }
+    });
+    let port = || prop::sample::select(vec![0_u16, 443, 1024, 20_000, 40_000, u16::MAX]);
+    let queue = prop::sample::select(vec![0_u64, 1, 3, 1000, 25_500, u64::MAX]);
+    let field =
+        prop::sample::select(vec![Field::RecvQ, Field::SendQ, Field::Retrans, Field::Pid, Field::Uid]);
+    let is = prop_oneof![
+        (0..=ast::ALL_STATES).prop_map(|m| Is::State(m & ast::ALL_STATES)),
+        (side(), any::<bool>(), network, prop::option::of(port())).prop_map(|(s, not, n, port)| {
+            Is::At(s, not, Host { family: None, place: Place::In(n), port })
+        }),
+        (side(), op(), prop::option::of(label()), port()).prop_map(|(s, op, family, port)| Is::Port(
+            s,
+            op,
+            family,
+            Some(port)
+        )),
+        (field, op(), queue).prop_map(|(f, op, n)| Is::Number(f, op, n)),
+        (0..6_u8, any::<bool>()).prop_map(|(n, not)| Is::Timer(n, not)),
+        (label(), any::<bool>()).prop_map(|(l, not)| Is::Family(l, not)),
+        any::<bool>().prop_map(|not| Is::Keepalive(Keepalive::Off, not)),
+        Just(Is::Autobound),
+    ];
+    is.prop_map(Expr::Is).prop_recursive(4, 40, 5, |inner| {
+        let some = prop::collection::vec(inner.clone(), 2..6);
+        prop_oneof![
+            some.clone().prop_map(|all| all.into_iter().reduce(Expr::and).expect("two at least")),
+            some.prop_map(|all| all.into_iter().reduce(Expr::or).expect("two at least")),
+            inner.prop_map(Expr::negated),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn put_together_the_conditions_answer_as_one_by_one(expr in near()) {
+        let mut rows = testkit::many(60);
+        for (n, row) in (0..6_u8).cycle().zip(&mut rows) {
+            if n == 5 {
+                row.flags = crate::model::RowFlags::V6.with(crate::model::RowFlags::MAPPED);
+            }
+            (row.timer_raw, row.retrans) = (n, n % 4);
+        }
+        rows.push(socket(TcpState::Listen, "[::]:443", ""));
+        let s = snapshot(rows);
+        let (scene, fused, plain) = (Scene::new(&s), Filter::new(expr.clone()), Filter::one_by_one(expr));
+        for (at, row) in s.sample.table.rows.iter().enumerate() {
+            prop_assert_eq!(fused.truth(&scene, at, row), plain.truth(&scene, at, row), "{} row {}", fused.expr(), at);
+        }
+    }
+}
+
+#[test]
+fn what_looks_at_the_row_alone_is_put_together() {
+    let is = |text| filter(text).is_one();
+    assert!(is(
+        "state established state close-wait ( dst 10.1.4.0/24 or dport > 50000 ) and not ( sendq = 0 or retrans > 3 )"
+    ));
+    assert!(is("dst inet:10.0.0.1 sport = 80"));
+    assert!(!is("sport = 80 and keepalive off"), "keepalive hangs on what was seen before");
+    assert!(!is("sport = 80"), "one condition needs no table");
+    let many = (1..40).map(|n| format!("sport = {n}")).collect::<Vec<_>>().join(" or ");
+    let s = snapshot(
+        (1..50).map(|n| socket(TcpState::Established, &format!("10.0.0.1:{n}"), "10.9.9.9:1")).collect(),
+    );
+    assert_eq!(matching(&s, &many), (0..39).collect::<Vec<_>>());
+}
