@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod cli;
 pub mod diagnose;
 pub mod engine;
+pub mod enrich;
 pub mod lab;
 pub mod model;
 pub mod query;

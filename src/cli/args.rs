@@ -176,6 +176,13 @@ pub(super) struct ListArgs {
     /// Shows only the first N sockets
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
+    /// Names instead of addresses and ports, from this machine's own resolver and `/etc/services`; what has no name after
+    /// two seconds stays a number, and so do the ports that the kernel gives to clients
+    #[arg(short, long, overrides_with = "numeric")]
+    pub(super) resolve: bool,
+    /// Numbers, which is the default; takes back --resolve
+    #[arg(short, long, overrides_with = "resolve")]
+    numeric: bool,
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
     pub(super) info: bool,

@@ -2,19 +2,24 @@
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
+use rustc_hash::FxHashMap;
 
 use super::args::{Args, ListArgs};
 use super::filter::narrow;
 use super::{WRITING, complain, look, looker, stdout};
-use crate::analysis::Snapshot;
+use crate::analysis::{Snapshot, World};
 use crate::engine::{Looker, with_options};
-use crate::model::{Protocols, SocketRow};
+use crate::enrich::{Resolver, hosts as resolver, service_names};
+use crate::model::{ForeignText, Ip, Names, Protocols, SocketRow};
 use crate::query::filter::Filter;
-use crate::query::{Column as _, ColumnId, OPTION_COLUMNS, Selection, SocketQuery, Sort, sockets};
+use crate::query::{
+    Column as _, ColumnId, OPTION_COLUMNS, RowId, Selection, SocketQuery, SocketView, Sort, sockets,
+};
 use crate::report::{self, List};
 use crate::source::{Source, Target};
 
@@ -94,13 +99,47 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
         looker.source().ask_for(filter.asked());
     }
     looker.source().watch(args.protocols());
+    let names = options.resolve.then(|| (Resolver::system(), service_names()));
     loop {
-        once(&mut looker, filter.as_ref(), args.protocols(), options, columns.as_deref(), format)?;
+        let (columns, names) = (columns.as_deref(), names.as_ref());
+        once(&mut looker, filter.as_ref(), args.protocols(), options, columns, format, names)?;
         match options.watch {
             None => return Ok(()),
             Some(pause) => std::thread::sleep(pause),
         }
     }
+}
+
+/// How long a list waits for names.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Names of services by their port.
+type Services = Arc<FxHashMap<u16, ForeignText>>;
+
+/// What the addresses of a view are called. Says how many of them nobody answered for in time.
+fn resolved(resolver: &Resolver, services: &Services, world: &World, view: &SocketView) -> Names {
+    let of = |id: &RowId| {
+        let snapshot = world.snapshot(id.ns)?;
+        let row = snapshot.sample.table.rows.get(id.row as usize)?;
+        Some([row.local, row.peer])
+    };
+    let mut addresses: Vec<Ip> = view.order.iter().filter_map(of).flatten().collect();
+    addresses.sort_unstable_by_key(|ip| ip.bits());
+    addresses.dedup();
+    resolver.ask(addresses.iter().copied());
+    let late = resolver.wait(Instant::now() + RESOLVE_WITHIN);
+    if late > 0 {
+        let (n, s) = (addresses.len(), RESOLVE_WITHIN.as_secs());
+        complain(format_args!("{late} of {n} addresses stay numbers: no answer within {s} s"));
+    }
+    if addresses.len() > resolver::WAITING {
+        let most = resolver::WAITING;
+        complain(format_args!(
+            "only {most} of {} addresses were asked for; the others stay numbers",
+            addresses.len()
+        ));
+    }
+    Names { hosts: resolver.names(addresses), services: Arc::clone(services) }
 }
 
 /// One look, written.
@@ -111,6 +150,7 @@ fn once(
     options: &ListArgs,
     columns: Option<&[ColumnId]>,
     format: Format,
+    resolver: Option<&(Resolver, Services)>,
 ) -> anyhow::Result<()> {
     let whole = look(looker)?;
     let whole =
@@ -130,10 +170,16 @@ fn once(
         world = with_options(&world, &view.order);
     }
     let world = &world;
+    let names = resolver.map(|(resolver, services)| resolved(resolver, services, world, &view));
     let mut detail =
         |snapshot: &Snapshot, row: &SocketRow| looker.detail(row, snapshot.sample.table.origin(row));
-    let list =
-        List { world, view: &view, columns, detail: if options.info { Some(&mut detail) } else { None } };
+    let list = List {
+        world,
+        view: &view,
+        columns,
+        names: names.as_ref(),
+        detail: if options.info { Some(&mut detail) } else { None },
+    };
     match format {
         Format::Json => return report::write_list_json(list, stdout()).context(WRITING),
         Format::JsonLines => return report::write_json_lines(list, stdout()).context(WRITING),

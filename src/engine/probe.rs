@@ -6,15 +6,18 @@ use rustc_hash::FxHashMap;
 
 use super::mailbox::Mailbox;
 use crate::analysis::{Ownership, Snapshot, World, owner_of};
-use crate::model::{Owners, Probed, SocketRow, Unprobed};
+use crate::model::{Owners, Probed, Protocol, SocketRow, Unprobed};
 use crate::query::{RowId, SocketKey};
 use crate::sys::Prober;
 
 /// At most so many descriptors of one socket are tried.
 const TRIES: usize = 8;
 
-/// Asks the socket of `row` for its options; `None` for what has none: a mini-socket, a request, an orphan.
+/// Asks the socket of `row` for its options; `None` for what has none of these: a mini-socket, a request, an orphan, UDP.
 pub(super) fn ask(prober: &mut Prober, snapshot: &Snapshot, row: &SocketRow) -> Option<Probed> {
+    if snapshot.sample.protocol == Protocol::Udp {
+        return None;
+    }
     let owners = snapshot.owners.as_deref();
     let held = match owner_of(row, snapshot, owners) {
         Ownership::TimeWait | Ownership::Orphan | Ownership::Request => return None,
@@ -71,7 +74,7 @@ impl Asker {
         let ours: Arc<Mailbox<(Arc<World>, RowId)>> = Arc::clone(&questions);
         std::thread::Builder::new().name("options".into()).spawn(move || {
             while let Some((world, id)) = ours.wait() {
-                let Some(snapshot) = world.snapshots.get(usize::from(id.ns)) else { continue };
+                let Some(snapshot) = world.snapshot(id.ns) else { continue };
                 let Some(row) = snapshot.sample.table.rows.get(id.row as usize) else { continue };
                 // A new one each time: whether network classes are in use can change.
                 let options = ask(&mut Prober::new(), snapshot, row);

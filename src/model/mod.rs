@@ -6,6 +6,7 @@ mod addr;
 mod asked;
 mod cgroup;
 mod counters;
+mod names;
 mod options;
 mod owners;
 mod reading;
@@ -24,6 +25,7 @@ pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, KernelMessage,
     NeighbourTable, Neighbours, Sockstat, SoftnetRow, UdpDrops,
 };
+pub use names::{HostNames, Names};
 pub use options::{Probed, Refusal, SocketOptions, Unprobed};
 pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};

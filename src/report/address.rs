@@ -1,19 +1,33 @@
 //! Addresses as JSON has them.
 
+use std::ops::RangeInclusive;
+
 use serde::{Serialize, Serializer};
 
-use crate::model::{Endpoint, Ip};
+use crate::model::{Endpoint, ForeignText, Ip, Names};
 
-/// `{"addr":"10.0.0.1","port":80}`.
+/// `{"addr":"10.0.0.1","port":80}`, with `name` and `service` where they are known.
 #[derive(Serialize)]
-pub(super) struct Address {
+pub(super) struct Address<'a> {
     addr: Text,
     port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
 }
 
-impl From<Endpoint> for Address {
+impl<'a> Address<'a> {
+    /// With what address and port are called.
+    pub(super) fn named(e: Endpoint, names: &'a Names, ephemeral: Option<&RangeInclusive<u16>>) -> Self {
+        let (name, service) = (names.host(e.addr), names.service(e.port, ephemeral));
+        Self { name: name.map(ForeignText::raw), service: service.map(ForeignText::raw), ..Self::from(e) }
+    }
+}
+
+impl From<Endpoint> for Address<'_> {
     fn from(e: Endpoint) -> Self {
-        Self { addr: Text(e.addr), port: e.port }
+        Self { addr: Text(e.addr), port: e.port, name: None, service: None }
     }
 }
 

@@ -88,18 +88,18 @@ enum Subject<'a> {
         prefix: Option<u8>,
     },
     Listener {
-        local: Address,
+        local: Address<'static>,
         cookie: u64,
     },
     Destination {
         #[serde(skip_serializing_if = "Option::is_none")]
         local_addr: Option<Text>,
-        peer: Address,
+        peer: Address<'static>,
     },
     Socket {
         cookie: u64,
-        local: Address,
-        peer: Address,
+        local: Address<'static>,
+        peer: Address<'static>,
     },
     Sysctl {
         name: &'a str,

@@ -86,7 +86,7 @@ mod tests {
         let world = testkit::world(vec![testkit::snapshot(sample)]);
         let query = SocketQuery { select: Selection::All, sort: Sort::by(columns[0]), want: usize::MAX };
         let view = sockets(&world, &query);
-        write_csv(List { world: &world, view: &view, columns: Some(columns), detail: None }, out)
+        write_csv(List { world: &world, view: &view, columns: Some(columns), names: None, detail: None }, out)
     }
 
     #[test]

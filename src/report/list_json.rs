@@ -13,7 +13,7 @@ use super::rows::List;
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::Snapshot;
 use crate::diagnose::Severity;
-use crate::model::{Protocol, RowFlags, SocketRow, TcpInfo, TimerKind};
+use crate::model::{Names, Protocol, RowFlags, SocketRow, TcpInfo, TimerKind};
 use crate::query::{Cell, Column as _, ColumnId, RowId, cell, held_by};
 
 use ColumnId as C;
@@ -84,7 +84,10 @@ pub fn write_lines(mut list: List<'_>, mut out: impl Write) -> io::Result<()> {
     for id in &list.view.order {
         let Some((snapshot, row)) = list.socket(*id) else { continue };
         let info = Info::of(&mut list, *id);
-        serde_json::to_writer(&mut out, &Socket { keys: &keys, snapshot, row, at: id.row as usize, info })?;
+        serde_json::to_writer(
+            &mut out,
+            &Socket { keys: &keys, snapshot, row, at: id.row as usize, names: list.names, info },
+        )?;
         out.write_all(b"\n")?;
     }
     out.flush()
@@ -143,7 +146,14 @@ impl Serialize for Sockets<'_> {
         for id in order {
             let Some((snapshot, row)) = list.socket(*id) else { continue };
             let info = Info::of(&mut list, *id);
-            rows.serialize_element(&Socket { keys: &self.keys, snapshot, row, at: id.row as usize, info })?;
+            rows.serialize_element(&Socket {
+                keys: &self.keys,
+                snapshot,
+                row,
+                at: id.row as usize,
+                names: list.names,
+                info,
+            })?;
         }
         rows.end()
     }
@@ -154,6 +164,7 @@ struct Socket<'a> {
     snapshot: &'a Snapshot,
     row: &'a SocketRow,
     at: usize,
+    names: Option<&'a Names>,
     info: Info,
 }
 
@@ -237,7 +248,13 @@ impl Socket<'_> {
             Cell::Text(text) => map.serialize_entry(key, &*text),
             Cell::Foreign(text) => map.serialize_entry(key, text.raw()),
             Cell::Addr(ip) | Cell::Network(ip, _) => map.serialize_entry(key, &Text(ip)),
-            Cell::Endpoint(endpoint) => map.serialize_entry(key, &Address::from(endpoint)),
+            Cell::Endpoint(endpoint) => {
+                let named = self.names.map(|names| {
+                    let ephemeral = self.snapshot.sample.facts.sysctls.port_range();
+                    Address::named(endpoint, names, ephemeral.as_ref())
+                });
+                map.serialize_entry(key, &named.unwrap_or_else(|| Address::from(endpoint)))
+            }
             Cell::Count(n) | Cell::Hex(n) | Cell::Bytes(n) | Cell::Whole(n) => map.serialize_entry(key, &n),
             Cell::Millis(n) | Cell::Interface(n) => map.serialize_entry(key, &n),
             Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) | Cell::Gauge(n) => {
@@ -303,7 +320,7 @@ mod tests {
         let mut out = Vec::new();
         // Each lifetime is shortened on its own.
         let detail = detail.map(|d| d as &mut Detail<'_>);
-        write_json(List { world, view: &view, columns, detail }, &mut out).unwrap();
+        write_json(List { world, view: &view, columns, names: None, detail }, &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
     }
 

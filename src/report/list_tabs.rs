@@ -64,8 +64,11 @@ mod tests {
         let view = sockets(&world, &query);
         let columns = [C::State, C::Peer, C::RecvQ, C::Timer, C::ExpiresMs, C::Cookie, C::Netns];
         let mut out = Vec::new();
-        write_tabs(List { world: &world, view: &view, columns: Some(&columns), detail: None }, &mut out)
-            .unwrap();
+        write_tabs(
+            List { world: &world, view: &view, columns: Some(&columns), names: None, detail: None },
+            &mut out,
+        )
+        .unwrap();
         let netns = "a\\tb\\n\\u{1b}[2J";
         assert_eq!(
             String::from_utf8(out).unwrap(),

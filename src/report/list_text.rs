@@ -77,8 +77,11 @@ mod tests {
         let view = sockets(&world, &SocketQuery { select: Selection::All, sort, want: 9 });
         let columns = [C::State, C::Peer, C::LocalPort, C::Timer, C::Keepalive];
         let mut out = Vec::new();
-        write_text(List { world: &world, view: &view, columns: Some(&columns), detail: None }, &mut out)
-            .unwrap();
+        write_text(
+            List { world: &world, view: &view, columns: Some(&columns), names: None, detail: None },
+            &mut out,
+        )
+        .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\

@@ -1,7 +1,9 @@
 //! What a list is made of: chosen columns of chosen rows.
 
+use std::ops::RangeInclusive;
+
 use crate::analysis::{Snapshot, World};
-use crate::model::{Protocol, SocketDetail, SocketRow};
+use crate::model::{Names, Protocol, SocketDetail, SocketRow};
 use crate::query::{Cell, ColumnId, RowId, SocketView, cell};
 
 /// Asks for `tcp_info` and the rest of one socket; `None` when it has ended since.
@@ -15,6 +17,8 @@ pub struct List<'a> {
     pub view: &'a SocketView,
     /// The columns, or those of the format for TCP.
     pub columns: Option<&'a [ColumnId]>,
+    /// What addresses and ports are called, if names are wanted.
+    pub names: Option<&'a Names>,
     /// Where to ask for `tcp_info`, if it is wanted.
     pub detail: Option<&'a mut Detail<'a>>,
 }
@@ -29,7 +33,14 @@ impl<'a> List<'a> {
     /// The cells of a row, in the order of the columns.
     pub(super) fn cells(&self, id: RowId) -> impl Iterator<Item = Cell<'a>> {
         let snapshot = self.world.snapshots.get(usize::from(id.ns));
-        self.shown().iter().map(move |c| snapshot.map_or(Cell::Absent, |s| cell(*c, s, id.row as usize)))
+        let names = self.names.zip(snapshot).map(|(names, s)| (names, s.sample.facts.sysctls.port_range()));
+        self.shown().iter().map(move |c| {
+            let cell = snapshot.map_or(Cell::Absent, |s| cell(*c, s, id.row as usize));
+            match &names {
+                Some((names, ephemeral)) => named(*c, cell, names, ephemeral.as_ref()),
+                None => cell,
+            }
+        })
     }
 
     /// The socket of a row.
@@ -46,5 +57,23 @@ impl<'a> List<'a> {
             return None;
         }
         self.detail.as_mut()?(snapshot, row)
+    }
+}
+
+/// A cell with names in the place of numbers.
+fn named<'a>(
+    column: ColumnId,
+    cell: Cell<'a>,
+    names: &'a Names,
+    ephemeral: Option<&RangeInclusive<u16>>,
+) -> Cell<'a> {
+    match cell {
+        Cell::Endpoint(endpoint) => Cell::Text(names.endpoint(endpoint, ephemeral).into()),
+        Cell::Addr(addr) => names.host(addr).map_or(Cell::Addr(addr), Cell::Foreign),
+        Cell::Count(port) if matches!(column, ColumnId::LocalPort | ColumnId::PeerPort) => {
+            let service = u16::try_from(port).ok().and_then(|p| names.service(p, ephemeral));
+            service.map_or(Cell::Count(port), Cell::Foreign)
+        }
+        other => other,
     }
 }

@@ -93,7 +93,7 @@ impl From<PeerRow> for Peer {
 
 #[derive(Serialize)]
 struct Listener<'a> {
-    local: Address,
+    local: Address<'static>,
     queue: u32,
     backlog: u32,
     drops: Option<u32>,
@@ -130,7 +130,7 @@ struct Ports {
 #[derive(Serialize)]
 struct PortsTo {
     local_addr: Text,
-    peer: Address,
+    peer: Address<'static>,
     used: u32,
     time_wait: u32,
     ratio: Option<f64>,
@@ -172,10 +172,10 @@ struct Gauge {
 enum Subject {
     Destination {
         local_addr: Text,
-        peer: Address,
+        peer: Address<'static>,
     },
     Listener {
-        local: Address,
+        local: Address<'static>,
     },
     Process {
         pid: u32,

@@ -1,11 +1,14 @@
 //! What names stand for on this machine: services, interfaces, users, cgroups, hosts.
 
 use std::fs;
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt as _;
 
+use rustc_hash::FxHashMap;
+use rustix::net::addr::SocketAddrArg as _;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
+use crate::model::ForeignText;
 use crate::wire::passwd;
 
 /// The TCP port of a service by its name or alias in `/etc/services`.
@@ -21,6 +24,53 @@ fn tcp_port(services: &str, name: &str) -> Option<u16> {
         let port = port.strip_suffix("/tcp")?;
         (service == name || words.any(|alias| alias == name)).then(|| port.parse().ok()).flatten()
     })
+}
+
+/// Every TCP port that `/etc/services` has a name for; the first of several names counts, as in getservbyport(3).
+#[must_use]
+pub fn services() -> FxHashMap<u16, ForeignText> {
+    fs::read("/etc/services")
+        .map_or_else(|_| FxHashMap::default(), |text| tcp_services(&String::from_utf8_lossy(&text)))
+}
+
+fn tcp_services(text: &str) -> FxHashMap<u16, ForeignText> {
+    let mut services = FxHashMap::default();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or("").split_whitespace();
+        let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
+        if let Some(port) = port.strip_suffix("/tcp").and_then(|p| p.parse().ok()) {
+            services.entry(port).or_insert_with(|| ForeignText::from(name));
+        }
+    }
+    services
+}
+
+/// The name of an address, from whatever this machine asks for names (`nsswitch.conf`); `None` where it has none, or nobody
+/// answered. Waits for as long as the resolver does, which can be many seconds.
+#[must_use]
+#[expect(unsafe_code, reason = "the standard library has no getnameinfo")]
+pub fn host_name(addr: IpAddr) -> Option<ForeignText> {
+    /// `NI_MAXHOST` of netdb.h.
+    const LONGEST: libc::socklen_t = 1025;
+    let mut name = [0_u8; LONGEST as usize];
+    let asked = SocketAddr::new(addr, 0);
+    // SAFETY: the closure gets a pointer to a socket address of that length, which getnameinfo only reads. It writes at most
+    // `LONGEST` bytes into `name`, the terminating zero included; no service is asked for, so that its pointer may be null.
+    let failed = unsafe {
+        asked.with_sockaddr(|sockaddr, len| {
+            libc::getnameinfo(
+                sockaddr.cast(),
+                len,
+                name.as_mut_ptr().cast(),
+                LONGEST,
+                std::ptr::null_mut(),
+                0,
+                libc::NI_NAMEREQD,
+            )
+        })
+    };
+    let text = name.split(|b| *b == 0).next().filter(|text| failed == 0 && !text.is_empty())?;
+    Some(ForeignText::from_bytes(text))
 }
 
 /// The index of an interface of the calling thread's network namespace.
@@ -72,6 +122,23 @@ mod tests {
         let port = |name| tcp_port(services, name);
         assert_eq!([port("domain"), port("http"), port("www")], [Some(53), Some(80), Some(80)]);
         assert_eq!([port("ntp"), port("Wide"), port("x"), port("")], [None; 4]);
+    }
+
+    #[test]
+    fn ports_have_the_first_of_their_names() {
+        let services = tcp_services(
+            "# x 1/tcp\ndomain 53/udp\nhttp 80/tcp www\nweb 80/tcp\nodd x/tcp\nhigh 70000/tcp\n",
+        );
+        assert_eq!(services.get(&80).map(ForeignText::raw), Some("http"));
+        assert_eq!(services.len(), 1);
+    }
+
+    #[test]
+    fn loopback_has_a_name_and_a_documentation_address_none() {
+        // Out of /etc/hosts, where there is one: no name server is asked for what stands there.
+        if fs::read_to_string("/etc/hosts").is_ok_and(|t| t.lines().any(|l| l.starts_with("127.0.0.1"))) {
+            assert!(host_name(IpAddr::from([127, 0, 0, 1])).is_some_and(|n| !n.raw().is_empty()));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod ports;
 mod probe;
 mod processes;
 mod processes_table;
+mod resolve;
 mod scenarios;
 mod scenarios_command;
 mod ss;
