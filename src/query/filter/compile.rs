@@ -301,7 +301,7 @@ impl Node {
     /// What is cheap to answer is asked first.
     fn cost(&self) -> u8 {
         match self {
-            Self::Fused(_) => 3,
+            Self::Fused(_) => 0,
             Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(0).saturating_add(1),
             Self::Not(inner) => inner.cost(),
             Self::Idle(..)
@@ -311,6 +311,7 @@ impl Node {
             | Self::Container(..)
             | Self::Netns(..) => 200,
             Self::Net(..) => 2,
+            Self::Keepalive(..) | Self::Autobound => 5,
             Self::Device(..) | Self::Mark(..) | Self::Cgroup(..) | Self::Uid(..) | Self::Age(..) => 10,
             _ => 1,
         }
