@@ -57,9 +57,10 @@ pub fn lines(asking: &Asking, row: &SocketRow, sysctls: &Sysctls, width: u16) ->
         Asking::Not => return Vec::new(),
         Asking::Offered => said(OFFER, Role::Warning),
         Asking::Asked => said("asking the socket", Role::Dim),
-        Asking::Answered(None) => {
-            said("the kernel keeps what is left of this connection: it has no options", Role::Dim)
-        }
+        Asking::Answered(None) => said(
+            "it has no options of TCP to read: a UDP socket, or what the kernel keeps of a connection that is closed",
+            Role::Dim,
+        ),
         Asking::Answered(Some(Err(why))) => said(&format!("not known: {why}"), Role::Warning),
         Asking::Answered(Some(Ok(options))) => known(options, row, sysctls, width),
     };

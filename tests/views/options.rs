@@ -103,5 +103,5 @@ fn without_an_answer_the_reason_is_said() {
     let rig = answered(80, 24, Some(Err(why)));
     let text = rig.text();
     assert!(text.contains("ptrace_scope is 1") && text.contains("CAP_SYS_PTRACE"), "{text}");
-    assert!(answered(80, 24, None).text().contains("it has no options"));
+    assert!(answered(80, 24, None).text().contains("it has no options of TCP"));
 }
