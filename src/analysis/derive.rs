@@ -7,6 +7,7 @@ use super::growth::Baseline;
 use super::join::{Gone, Joined, join};
 use super::limits::limits;
 use super::listeners::ListenerIndex;
+use super::moved::Moved;
 use super::peers::PeerCounter;
 use super::ports::PortCounter;
 use super::processes::{ProcessCounter, worst_fds};
@@ -39,6 +40,7 @@ pub struct Analyzer {
     /// For the UDP sockets of the namespace, once there were some.
     udp: Option<Box<Self>>,
     drops: Baseline<u64>,
+    moved: Moved,
 }
 
 impl Default for Analyzer {
@@ -55,6 +57,7 @@ impl Default for Analyzer {
             history: History::default(),
             udp: None,
             drops: Baseline::new(DROP_GROWTH_PERIOD),
+            moved: Moved::default(),
         }
     }
 }
@@ -164,6 +167,10 @@ impl Analyzer {
             .map(|(p, dt)| rates(&p.sample.facts, &sample.facts, dt))
             .unwrap_or_default();
 
+        let moved = match whole {
+            Some(whole) => Arc::clone(&whole.moved),
+            None => self.moved.look(&rates, observed),
+        };
         self.history.push(states.all);
         let state_delta = previous
             .as_ref()
@@ -189,6 +196,7 @@ impl Analyzer {
             ports,
             churn,
             rates: rates.moved,
+            moved,
             counters_reset: rates.reset,
             owners,
             options: Arc::default(),

@@ -8,6 +8,7 @@ mod growth;
 mod join;
 mod limits;
 mod listeners;
+mod moved;
 mod ownership;
 mod peers;
 mod ports;
@@ -18,6 +19,7 @@ mod snapshot;
 
 pub use derive::Analyzer;
 pub use limits::{Limits, limits};
+pub use moved::CounterPast;
 pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::CounterPast;
 use super::ProcessAgg;
 use crate::model::{
     Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Protocol, Protocols, Sample, Scope,
@@ -398,6 +399,8 @@ pub struct Snapshot {
     pub churn: Option<Churn>,
     /// Counters that moved, by name. Empty for the first sample.
     pub rates: Vec<CounterRate>,
+    /// Counters that have moved since the first sample, by name.
+    pub moved: Arc<[CounterPast]>,
     /// Counters went backwards: another namespace, or a reset. No rate was computed.
     pub counters_reset: bool,
     /// Who holds the sockets, as of the newest scan of the processes; `None` until there was one.

@@ -17,6 +17,7 @@ mod sysctls;
 #[cfg(test)]
 pub(crate) mod testing;
 mod thresholds;
+mod watched;
 mod words;
 
 pub use book::{RuleBook, UnknownRule, find};
@@ -30,3 +31,4 @@ pub use rule::{Context, Family, Held, Levels, Proven, Rule, RuleSpec, Verdict};
 pub use survey::{Bunch, Picked, Survey};
 pub use sysctls::{AuditRow, AuditVerdict, audit};
 pub use thresholds::{Section, ThresholdError, Thresholds, ascending};
+pub use watched::watchers;

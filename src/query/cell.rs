@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::analysis::Age;
-use crate::diagnose::Severity;
-use crate::model::{Bytes, Endpoint, ForeignText, Ip, Span, TimerKind};
+use crate::diagnose::{AuditVerdict, Severity};
+use crate::model::{Bytes, Endpoint, ForeignText, Grouped, Ip, Span, TimerKind};
 
 /// A value of a table. Its `Display` is for people and is safe for a terminal; [`Cell::plain`] is for programs.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +55,10 @@ pub enum Cell<'a> {
     Gauge(f64),
     /// How bad a finding is, and whether it is over; nothing for what could not be judged.
     Severity(Option<Severity>, bool),
+    /// Something per second.
+    PerSecond(f64),
+    /// What to think of a sysctl's value; nothing for one that is not there.
+    Verdict(Option<AuditVerdict>),
     /// A network interface by its number.
     Interface(u32),
     /// A process that holds a socket, and how many others do.
@@ -117,6 +121,17 @@ impl fmt::Display for Cell<'_> {
             Self::Severity(None, _) => f.write_char('?'),
             Self::Severity(_, true) => f.write_str("over"),
             Self::Severity(Some(severity), false) => f.write_str(severity.name()),
+            Self::PerSecond(r) if *r < 9.95 => write!(f, "{r:.1}"),
+            Self::PerSecond(r) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "saturates at the ends"
+                )]
+                let whole = r.round() as u64;
+                write!(f, "{}", Grouped(whole))
+            }
+            Self::Verdict(verdict) => f.write_str(verdict.map_or("not there", AuditVerdict::name)),
             Self::Interface(n) => write!(f, "if{n}"),
             Self::Process { name, pid, others } => {
                 write!(f, "{name}[{pid}]")?;
@@ -155,7 +170,7 @@ impl fmt::Display for Plain<'_> {
             Cell::Seconds(s) => write!(f, "{s:.1}"),
             Cell::Whole(s) => write!(f, "{s}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
-            Cell::Rate(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
+            Cell::Rate(r) | Cell::PerSecond(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),
             Cell::Timer { kind, .. } => f.write_str(kind.name()),
             Cell::Named { programs, .. } => f.write_str(programs),

@@ -12,6 +12,7 @@ mod columns;
 mod destinations;
 pub mod filter;
 mod findings;
+mod kernel;
 mod key;
 pub mod kill;
 mod listeners;
@@ -33,6 +34,10 @@ pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, de
 pub use findings::{
     FindingColumn, FindingKey, FindingQuery, FindingRow, FindingView, Outcome, finding, finding_cell,
     findings, proof, ranked,
+};
+pub use kernel::{
+    CounterColumn, CounterQuery, CounterRow, KernelScope, KernelView, SysctlColumn, SysctlQuery, SysctlRow,
+    counter, counter_cell, counters, kernel_proof, sysctl, sysctl_cell, sysctls,
 };
 pub use listeners::{ListenerColumn, ListenerQuery, listener_cell, listeners};
 pub use options::OPTION_COLUMNS;

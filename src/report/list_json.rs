@@ -12,7 +12,7 @@ use super::process::Processes;
 use super::rows::List;
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::Snapshot;
-use crate::diagnose::Severity;
+use crate::diagnose::{AuditVerdict, Severity};
 use crate::model::{Names, Protocol, RowFlags, SocketRow, TcpInfo, TimerKind};
 use crate::query::{Cell, Column as _, ColumnId, RowId, cell, held_by};
 
@@ -262,6 +262,8 @@ impl Socket<'_> {
             }
             Cell::Age(age) => map.serialize_entry(key, &age.seen.as_secs()),
             Cell::Timer { .. } => map.serialize_entry(key, &Timer::of(self.row)),
+            Cell::PerSecond(n) => map.serialize_entry(key, &n),
+            Cell::Verdict(verdict) => map.serialize_entry(key, &verdict.map(AuditVerdict::name)),
             Cell::Severity(severity, _) => map.serialize_entry(key, &severity.map(Severity::name)),
         }
     }

@@ -141,11 +141,13 @@ impl App {
             None => {}
         }
         match self.trail.last() {
+            Some(Page::Topic(topic)) if matches!(topic.query, Query::Finding(_)) => Place::Finding,
+            Some(Page::Topic(_)) => Place::Topic,
             Some(Page::Detail(_)) => Place::Detail,
-            Some(Page::Finding(_)) => Place::Finding,
             _ => match self.table().map(|t| &t.query) {
                 Some(Query::Peers(_)) => Place::Peers,
                 Some(Query::Processes(_)) => Place::Processes,
+                Some(Query::Sysctls(_) | Query::Counters(_)) if self.trail.is_empty() => Place::Kernel,
                 _ => Place::Table,
             },
         }
@@ -176,7 +178,7 @@ impl App {
         match self.trail.last() {
             None => Some(self.root()),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_) | Page::Finding(_)) => None,
+            Some(Page::Detail(_) | Page::Topic(_)) => None,
         }
     }
 
@@ -185,7 +187,7 @@ impl App {
         match self.trail.last_mut() {
             None => Some(&mut self.tables[self.screen.index()]),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_) | Page::Finding(_)) => None,
+            Some(Page::Detail(_) | Page::Topic(_)) => None,
         }
     }
 

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use crate::model::TcpState;
 use crate::query::{
-    Column, ColumnId, DestinationColumn, FindingColumn, ListenerColumn, PeerColumn, ProcessColumn,
-    ProcessGrouping, Sort,
+    Column, ColumnId, CounterColumn, DestinationColumn, FindingColumn, ListenerColumn, PeerColumn,
+    ProcessColumn, ProcessGrouping, Sort, SysctlColumn,
 };
 
 use super::paint;
@@ -196,6 +196,27 @@ const FINDINGS: &[FindingColumn] = &[
     FindingColumn::Since,
     FindingColumn::Status,
     FindingColumn::Rule,
+];
+
+/// The columns of the sysctls.
+pub const SYSCTLS: &[SysctlColumn] = &[
+    SysctlColumn::Name,
+    SysctlColumn::Value,
+    SysctlColumn::Default,
+    SysctlColumn::Verdict,
+    SysctlColumn::Scope,
+    SysctlColumn::Why,
+];
+
+/// The columns of the counters.
+pub const COUNTERS: &[CounterColumn] = &[
+    CounterColumn::Name,
+    CounterColumn::Delta,
+    CounterColumn::Rate,
+    CounterColumn::SinceFirst,
+    CounterColumn::Moved,
+    CounterColumn::Scope,
+    CounterColumn::Rule,
 ];
 
 /// A column and where it stands.

@@ -11,11 +11,12 @@ use crate::query::{FindingKey, FindingRow, Grouped, Outcome, Span, ranked};
 
 use super::app::App;
 use super::format;
+use super::index::Query;
 use super::layout::{Layout, inside};
-use super::page::FindingPage;
 use super::paint::{self, Canvas};
 use super::text::{Line, title as heading, wrap};
 use super::theme::{Glyphs, Role};
+use super::topic::TopicPage;
 
 /// What findings are called: with a filter, of what they are all the same.
 #[must_use]
@@ -80,7 +81,7 @@ pub fn key_at(app: &App, layout: &Layout, y: u16) -> Option<FindingKey> {
 
 /// The page of one finding, or of a rule that could not be judged.
 #[must_use]
-pub fn page(page: &FindingPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+pub fn page(page: &TopicPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let Some((row, world)) = page.row() else {
         let text = if page.gone.is_some() { "the finding is gone" } else { "looking for the finding" };
         return vec![vec![(text.to_owned(), Role::Dim)]];
@@ -242,17 +243,22 @@ fn like(value: &Value, x: f64) -> Value {
 }
 
 /// How to get at the rows that prove it.
-fn proof(page: &FindingPage, finding: &Finding, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+fn proof(page: &TopicPage, finding: &Finding, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let count = finding.draft.proof.len();
     let enter = glyphs.enter;
-    let text = match page.proof() {
-        None => "No single socket proves it: it is the machine's, not a connection's.".to_owned(),
-        Some(_) if count >= Draft::PROOF => {
-            format!("{enter} shows the first {} of the sockets that prove it.", Grouped(count as u64))
+    let of_sockets = |n: usize| match n {
+        0 => format!("{enter} shows the sockets of {}.", finding.draft.subject),
+        1 => format!("{enter} shows the socket that proves it."),
+        _ if n >= Draft::PROOF => {
+            format!("{enter} shows the first {} of the sockets that prove it.", Grouped(n as u64))
         }
-        Some(_) if count > 1 => format!("{enter} shows the {} sockets that prove it.", Grouped(count as u64)),
-        Some(_) if count == 1 => format!("{enter} shows the socket that proves it."),
-        Some(_) => format!("{enter} shows the sockets of {}.", finding.draft.subject),
+        _ => format!("{enter} shows the {} sockets that prove it.", Grouped(n as u64)),
+    };
+    let text = match page.proof().map(|p| p.query) {
+        None => "No single row proves it: see the evidence.".to_owned(),
+        Some(Query::Counters(_)) => format!("{enter} shows the counters that prove it."),
+        Some(Query::Sysctls(_)) => format!("{enter} shows the sysctls that it rests on."),
+        Some(_) => of_sockets(count),
     };
     wrapped(&text, width, Role::Key).collect()
 }

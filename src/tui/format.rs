@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::diagnose::Severity;
+use crate::diagnose::{AuditVerdict, Severity};
 use crate::query::{Bytes, Cell, Grouped, Span};
 
 use super::paint::Canvas;
@@ -107,7 +107,23 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
             let (mark, role) = self::severity(*severity, *over, glyphs);
             (if severity.is_some() { format!("{mark} {cell}") } else { mark.to_owned() }, role)
         }
+        Cell::PerSecond(r) if *r <= 0.0 => (glyphs.none.to_owned(), Role::Dim),
+        Cell::Verdict(verdict) => {
+            let (mark, role) = self::verdict(*verdict, glyphs);
+            (if mark.is_empty() { cell.to_string() } else { format!("{mark} {cell}") }, role)
+        }
         other => (other.to_string(), Role::Text),
+    }
+}
+
+/// The sign of a verdict and its style.
+#[must_use]
+pub const fn verdict(verdict: Option<AuditVerdict>, glyphs: &Glyphs) -> (&'static str, Role) {
+    match verdict {
+        Some(AuditVerdict::Harmful) => (glyphs.warning, Role::Warning),
+        Some(AuditVerdict::Doubtful) => (glyphs.notice, Role::Notice),
+        Some(AuditVerdict::Changed) => ("", Role::Text),
+        Some(AuditVerdict::Default | AuditVerdict::Unknown) | None => ("", Role::Dim),
     }
 }
 

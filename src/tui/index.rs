@@ -14,9 +14,9 @@ use crate::engine::mailbox::Mailbox;
 use crate::model::{Endpoint, Ip, Protocol};
 use crate::query::filter::{Filter, Narrowed, Narrower};
 use crate::query::{
-    self, DestinationQuery, DestinationView, FindingKey, FindingQuery, FindingRow, FindingView,
-    ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey, ProcessQuery, ProcessView, RowId,
-    SocketKey, SocketQuery, SocketView,
+    self, CounterQuery, CounterRow, DestinationQuery, DestinationView, FindingKey, FindingQuery, FindingRow,
+    FindingView, KernelView, ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey, ProcessQuery,
+    ProcessView, RowId, SocketKey, SocketQuery, SocketView, SysctlQuery, SysctlRow,
 };
 
 /// The identity of a row of any table over time.
@@ -39,6 +39,10 @@ pub enum RowKey {
     Process(u64),
     /// A finding, or a rule that could not be judged.
     Finding(FindingKey),
+    /// A sysctl.
+    Sysctl(&'static str),
+    /// A counter.
+    Counter(Arc<str>),
 }
 
 impl RowKey {
@@ -70,6 +74,14 @@ pub enum Query {
     Findings(FindingQuery),
     /// One of them.
     Finding(FindingKey),
+    /// Sysctls.
+    Sysctls(SysctlQuery),
+    /// One of them, of the namespace with this inode, else of the first.
+    Sysctl(Option<u64>, &'static str),
+    /// Counters.
+    Counters(CounterQuery),
+    /// One of them, of the namespace with this inode, else of the first.
+    Counter(Option<u64>, Arc<str>),
 }
 
 impl Query {
@@ -83,7 +95,9 @@ impl Query {
             Self::Destinations(q) => q.want,
             Self::Processes(q) => q.want,
             Self::Findings(q) => q.want,
-            Self::Socket(_) | Self::Finding(_) => 1,
+            Self::Sysctls(q) => q.want,
+            Self::Counters(q) => q.want,
+            Self::Socket(_) | Self::Finding(_) | Self::Sysctl(..) | Self::Counter(..) => 1,
         }
     }
 
@@ -98,7 +112,9 @@ impl Query {
             Self::Destinations(q) => q.want = want,
             Self::Processes(q) => q.want = want,
             Self::Findings(q) => q.want = want,
-            Self::Socket(_) | Self::Finding(_) => {}
+            Self::Sysctls(q) => q.want = want,
+            Self::Counters(q) => q.want = want,
+            Self::Socket(_) | Self::Finding(_) | Self::Sysctl(..) | Self::Counter(..) => {}
         }
         query
     }
@@ -109,9 +125,18 @@ impl Query {
         *self == other.wanting(self.want())
     }
 
-    /// Whether a filter applies: findings are of the whole machine, and what is open stays when it no longer matches.
+    /// Whether a filter applies: findings and the kernel are of the whole machine, and what is open stays when it no
+    /// longer matches.
     const fn is_narrowed(&self) -> bool {
-        !matches!(self, Self::Socket(_) | Self::Findings(_) | Self::Finding(_))
+        matches!(
+            self,
+            Self::Peers(_)
+                | Self::Sockets(_)
+                | Self::Udp(_)
+                | Self::Listeners(_)
+                | Self::Destinations(_)
+                | Self::Processes(_)
+        )
     }
 
     /// The rows of the world that is left of a look.
@@ -126,6 +151,10 @@ impl Query {
             Self::Socket(key) => Rows::Socket(find_socket(world, *key)),
             Self::Findings(q) => Rows::Findings(query::findings(look, q)),
             Self::Finding(key) => Rows::Finding(query::finding(look, key).map(Box::new)),
+            Self::Sysctls(q) => Rows::Sysctls(query::sysctls(world, q)),
+            Self::Sysctl(ns, name) => Rows::Sysctl(query::sysctl(world, *ns, name).map(Box::new)),
+            Self::Counters(q) => Rows::Counters(query::counters(world, q)),
+            Self::Counter(ns, name) => Rows::Counter(query::counter(world, *ns, name).map(Box::new)),
         }
     }
 }
@@ -149,6 +178,14 @@ pub enum Rows {
     Findings(FindingView),
     /// The finding, if it still is.
     Finding(Option<Box<FindingRow>>),
+    /// Sysctls.
+    Sysctls(KernelView<SysctlRow>),
+    /// The sysctl, if it is known.
+    Sysctl(Option<Box<SysctlRow>>),
+    /// Counters.
+    Counters(KernelView<CounterRow>),
+    /// The counter, if it has moved.
+    Counter(Option<Box<CounterRow>>),
 }
 
 impl Rows {
@@ -162,6 +199,10 @@ impl Rows {
             Self::Socket(id) => usize::from(id.is_some()),
             Self::Findings(v) => v.rows.len(),
             Self::Finding(row) => usize::from(row.is_some()),
+            Self::Sysctls(v) => v.rows.len(),
+            Self::Sysctl(row) => usize::from(row.is_some()),
+            Self::Counters(v) => v.rows.len(),
+            Self::Counter(row) => usize::from(row.is_some()),
         }
     }
 
@@ -180,7 +221,9 @@ impl Rows {
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.matching,
             Self::Socket(id) => usize::from(id.is_some()),
             Self::Findings(v) => v.matching,
-            Self::Finding(row) => usize::from(row.is_some()),
+            Self::Sysctls(v) => v.matching,
+            Self::Counters(v) => v.matching,
+            Self::Finding(_) | Self::Sysctl(_) | Self::Counter(_) => self.len(),
         }
     }
 
@@ -194,9 +237,9 @@ impl Rows {
     #[must_use]
     pub fn row(&self, at: usize) -> Option<RowId> {
         match self {
-            Self::Peers(_) | Self::Processes(_) | Self::Findings(_) | Self::Finding(_) => None,
             Self::Sockets(v) | Self::Listeners(v) | Self::Destinations(v) => v.order.get(at).copied(),
             Self::Socket(id) => id.filter(|_| at == 0),
+            _ => None,
         }
     }
 
@@ -225,6 +268,12 @@ impl Rows {
             }
             Self::Findings(v) => v.rows.get(at).map(|r| RowKey::Finding(r.key.clone())),
             Self::Finding(row) => row.as_ref().filter(|_| at == 0).map(|r| RowKey::Finding(r.key.clone())),
+            Self::Sysctls(v) => v.rows.get(at).map(|r| RowKey::Sysctl(r.audit.name)),
+            Self::Sysctl(row) => row.as_ref().filter(|_| at == 0).map(|r| RowKey::Sysctl(r.audit.name)),
+            Self::Counters(v) => v.rows.get(at).map(|r| RowKey::Counter(Arc::clone(&r.past.name))),
+            Self::Counter(row) => {
+                row.as_ref().filter(|_| at == 0).map(|r| RowKey::Counter(Arc::clone(&r.past.name)))
+            }
         }
     }
 
@@ -359,7 +408,7 @@ fn find(look: &Judged, world: &World, query: &Query, selected: Option<&RowKey>) 
         && more
         && match key {
             RowKey::Socket(key) => find_socket(world, *key).is_some(),
-            RowKey::Peer(_) | RowKey::Destination { .. } | RowKey::Process(_) | RowKey::Finding(_) => true,
+            _ => true,
         }
     {
         let all = query.wanting(rows.matching()).run(look, world);

@@ -59,12 +59,16 @@ pub enum Place {
     Peers,
     /// A table of processes.
     Processes,
+    /// The sysctls or the counters.
+    Kernel,
     /// Any other table.
     Table,
     /// The detail of a socket.
     Detail,
     /// A finding.
     Finding,
+    /// A sysctl or a counter.
+    Topic,
     /// The help.
     Help,
     /// Connections that are shown before they are closed.
@@ -79,7 +83,7 @@ impl Place {
     /// Whether it is a table.
     #[must_use]
     pub const fn is_table(self) -> bool {
-        matches!(self, Self::Peers | Self::Processes | Self::Table)
+        matches!(self, Self::Peers | Self::Processes | Self::Kernel | Self::Table)
     }
 }
 
@@ -115,6 +119,8 @@ pub enum When {
     AskToClose,
     /// While a filter is typed.
     FilterLine,
+    /// In the tables of the kernel.
+    Kernel,
     /// Where there is something to open.
     Openable,
     /// In the detail of a socket.
@@ -129,13 +135,16 @@ impl When {
             Self::Everywhere => true,
             Self::Always => !matches!(place, Place::FilterLine),
             Self::Deep => deep && !matches!(place, Place::FilterLine),
-            Self::Outside => place.is_table() || matches!(place, Place::Detail | Place::Finding),
+            Self::Outside => {
+                place.is_table() || matches!(place, Place::Detail | Place::Finding | Place::Topic)
+            }
             Self::Rows => place.is_table() || matches!(place, Place::Detail),
             Self::AskToClose => matches!(place, Place::AskToClose),
             Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),
             Self::Processes => matches!(place, Place::Processes),
             Self::FilterLine => matches!(place, Place::FilterLine),
+            Self::Kernel => matches!(place, Place::Kernel),
             Self::Openable => place.is_table() || matches!(place, Place::Finding),
             Self::Detail => matches!(place, Place::Detail),
         }
@@ -233,6 +242,8 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('a')], Action::CloseAll, When::AskToClose, "all that match the filter instead")
         .short("all that match"),
     bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
+    bind(&[Key::char('p')], Action::Group, When::Kernel, "the sysctls, or the counters that have moved")
+        .short("sysctls/counters"),
     bind(&[Key::char('7'), Key::char('f')], Action::Go(Screen::Findings), When::Always, "Findings")
         .short("findings"),
     bind(&[Key::char('q')], Action::Quit, When::Always, "quit").short("quit"),
@@ -350,6 +361,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('4')], Action::Go(Screen::Listeners), When::Always, "Listeners"),
     bind(&[Key::char('5')], Action::Go(Screen::Processes), When::Always, "Processes"),
     bind(&[Key::char('6')], Action::Go(Screen::Ports), When::Always, "Ports: use of the ephemeral ports"),
+    bind(&[Key::char('8')], Action::Go(Screen::Kernel), When::Always, "Kernel: sysctls and counters"),
     bind(&[Key::code(KeyCode::Tab)], Action::NextScreen, When::Always, "next screen"),
     bind(&[Key::code(KeyCode::BackTab)], Action::PreviousScreen, When::Always, "previous screen"),
     bind(
@@ -380,9 +392,11 @@ mod tests {
         [
             Place::Peers,
             Place::Processes,
+            Place::Kernel,
             Place::Table,
             Place::Detail,
             Place::Finding,
+            Place::Topic,
             Place::Help,
             Place::FilterLine,
         ]

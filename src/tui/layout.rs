@@ -118,7 +118,12 @@ impl Layout {
             layout.filter_line = Rect { y: rest.bottom(), height, ..rest };
         }
         match app.below_the_line() {
-            Place::Detail | Place::Finding | Place::Help | Place::AskToClose | Place::Closed => {
+            Place::Detail
+            | Place::Finding
+            | Place::Topic
+            | Place::Help
+            | Place::AskToClose
+            | Place::Closed => {
                 (layout.text_frame, layout.text) =
                     if compact { (Rect::ZERO, rest) } else { (rest, inside(rest)) };
                 if !compact {
@@ -128,7 +133,7 @@ impl Layout {
                 }
                 layout.place_tabs(rest);
             }
-            Place::Peers | Place::Processes | Place::Table | Place::FilterLine => {
+            Place::Peers | Place::Processes | Place::Kernel | Place::Table | Place::FilterLine => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
                     layout.overview(&mut rest, findings::count(app));
                 }

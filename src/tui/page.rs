@@ -8,15 +8,16 @@ use crate::analysis::World;
 use crate::diagnose::{Finding, Judged};
 use crate::model::{Origin, Protocol, SocketDetail, SocketRow};
 use crate::query::{
-    Cell, ColumnId, DestinationColumn, DestinationQuery, FindingColumn, FindingKey, FindingQuery, FindingRow,
-    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping,
-    ProcessQuery, Selection, SocketKey, SocketQuery, Sort, cell, destination_cell, listener_cell,
-    process_cell, proof,
+    Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
+    FindingKey, FindingQuery, FindingRow, Grouping, KernelScope, ListenerColumn, ListenerQuery, PeerColumn,
+    PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery, Sort,
+    SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell, proof,
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
 use super::options::Asking;
 use super::screen::Screen;
+use super::topic::TopicPage;
 use super::udp;
 
 /// How long a selected row that ended stays on the screen.
@@ -121,6 +122,7 @@ impl TablePage {
             Screen::Findings => {
                 Query::Findings(FindingQuery { sort: Sort::by(FindingColumn::Severity), want: STEP })
             }
+            Screen::Kernel => Self::kernel_query(true),
         };
         let title = if screen == Screen::Overview { Screen::Peers.title() } else { screen.title() };
         Self::new(title, query)
@@ -152,12 +154,26 @@ impl TablePage {
         }
     }
 
-    /// The sockets that prove a finding; none where no socket does.
+    /// The sysctls of the first namespace, or its counters.
+    #[must_use]
+    pub fn kernel_query(sysctls: bool) -> Query {
+        let scope = KernelScope::default();
+        if sysctls {
+            Query::Sysctls(SysctlQuery { scope, sort: Sort::by(SysctlColumn::Verdict), want: STEP })
+        } else {
+            Query::Counters(CounterQuery { scope, sort: Sort::by(CounterColumn::Rule), want: STEP })
+        }
+    }
+
+    /// What proves a finding: sockets, else counters or sysctls; none where there are no such rows.
     #[must_use]
     pub fn proving(key: &FindingKey, finding: &Finding) -> Option<Self> {
         let title = format!("Proof of {}: {}", finding.rule, finding.draft.subject);
-        let page = Self::sockets(title, proof(finding, key.netns)?);
-        Some(Self { proves: Some(key.clone()), ..page })
+        if let Some(select) = proof(finding, key.netns) {
+            return Some(Self { proves: Some(key.clone()), ..Self::sockets(title, select) });
+        }
+        let query = kernel_proof(finding, key.netns)?;
+        Some(Self::new(title, query.map_or_else(Query::Sysctls, Query::Counters)))
     }
 
     /// Keeps the sockets that prove a finding in step with it, as long as there is such a finding.
@@ -334,6 +350,10 @@ fn label(answer: &Answer, key: &RowKey, cursor: usize) -> Option<String> {
         }
         Rows::Findings(v) => v.rows.get(at)?.title.clone(),
         Rows::Finding(row) => row.as_ref()?.title.clone(),
+        Rows::Sysctls(v) => v.rows.get(at)?.audit.name.to_owned(),
+        Rows::Sysctl(row) => row.as_ref()?.audit.name.to_owned(),
+        Rows::Counters(v) => v.rows.get(at)?.past.name.to_string(),
+        Rows::Counter(row) => row.as_ref()?.past.name.to_string(),
     };
     Some(text)
 }
@@ -400,54 +420,6 @@ impl DetailPage {
     }
 }
 
-/// Everything about one finding, or about a rule that could not be judged.
-#[derive(Clone, Debug)]
-pub struct FindingPage {
-    /// Which.
-    pub key: FindingKey,
-    /// The last answer that had it.
-    pub answer: Option<Answer>,
-    /// Since when it is gone, by the clock of the samples.
-    pub gone: Option<Duration>,
-    /// The newest world that was looked at.
-    pub seen: Duration,
-    /// The first line on the screen.
-    pub scroll: usize,
-}
-
-impl FindingPage {
-    /// A page that knows nothing but its finding yet.
-    #[must_use]
-    pub const fn new(key: FindingKey) -> Self {
-        Self { key, answer: None, gone: None, seen: Duration::ZERO, scroll: 0 }
-    }
-
-    /// Takes an answer over; what was known of a finding that went is kept.
-    pub fn accept(&mut self, answer: Answer) {
-        self.seen = seen(&answer.world);
-        if answer.rows.is_empty() {
-            self.gone.get_or_insert(self.seen);
-        } else {
-            self.gone = None;
-            self.answer = Some(answer);
-        }
-    }
-
-    /// What is known, and the world that it is of.
-    #[must_use]
-    pub fn row(&self) -> Option<(&FindingRow, &World)> {
-        let answer = self.answer.as_ref()?;
-        let Rows::Finding(Some(row)) = &answer.rows else { return None };
-        Some((row, &answer.world))
-    }
-
-    /// The table of the sockets that prove it.
-    #[must_use]
-    pub fn proof(&self) -> Option<TablePage> {
-        TablePage::proving(&self.key, self.row()?.0.finding()?)
-    }
-}
-
 /// What lies over the screen's own table.
 #[derive(Clone, Debug)]
 pub enum Page {
@@ -455,8 +427,8 @@ pub enum Page {
     Table(Box<TablePage>),
     /// A socket.
     Detail(Box<DetailPage>),
-    /// A finding.
-    Finding(Box<FindingPage>),
+    /// A finding, a sysctl, a counter.
+    Topic(Box<TopicPage>),
 }
 
 impl Page {
@@ -466,7 +438,7 @@ impl Page {
         match self {
             Self::Table(t) => t.query.clone(),
             Self::Detail(d) => Query::Socket(d.key),
-            Self::Finding(f) => Query::Finding(f.key.clone()),
+            Self::Topic(t) => t.query.clone(),
         }
     }
 
@@ -475,7 +447,7 @@ impl Page {
         match self {
             Self::Table(t) => t.answer = None,
             Self::Detail(d) => d.answer = None,
-            Self::Finding(f) => f.answer = None,
+            Self::Topic(t) => t.answer = None,
         }
     }
 
@@ -485,7 +457,7 @@ impl Page {
         match self {
             Self::Table(t) => t.answer.as_ref().map(|a| &a.world),
             Self::Detail(d) => d.answer.as_ref().map(|a| &a.world),
-            Self::Finding(f) => f.answer.as_ref().map(|a| &a.world),
+            Self::Topic(t) => t.answer.as_ref().map(|a| &a.world),
         }
     }
 
@@ -494,7 +466,7 @@ impl Page {
         match self {
             Self::Table(_) => None,
             Self::Detail(d) => Some(&mut d.scroll),
-            Self::Finding(f) => Some(&mut f.scroll),
+            Self::Topic(t) => Some(&mut t.scroll),
         }
     }
 }

@@ -17,11 +17,13 @@ pub enum Screen {
     Ports,
     /// What is wrong.
     Findings,
+    /// Sysctls with verdicts, and counters with rates.
+    Kernel,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Overview,
         Self::Peers,
         Self::Sockets,
@@ -29,6 +31,7 @@ impl Screen {
         Self::Processes,
         Self::Ports,
         Self::Findings,
+        Self::Kernel,
     ];
 
     /// The key that opens it. Numbers stay the same when screens are added between.
@@ -42,6 +45,7 @@ impl Screen {
             Self::Processes => 5,
             Self::Ports => 6,
             Self::Findings => 7,
+            Self::Kernel => 8,
         }
     }
 
@@ -56,6 +60,7 @@ impl Screen {
             Self::Processes => "Processes",
             Self::Ports => "Ports",
             Self::Findings => "Findings",
+            Self::Kernel => "Kernel",
         }
     }
 
@@ -93,6 +98,6 @@ mod tests {
             assert_eq!(screen.index(), at);
             assert_eq!(screen.step(true).step(false), screen);
         }
-        assert_eq!(Screen::Findings.step(true), Screen::Overview);
+        assert_eq!(Screen::Kernel.step(true), Screen::Overview);
     }
 }

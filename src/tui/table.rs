@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use crate::model::TcpState;
 use crate::query::{
-    Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, destination_cell, finding_cell,
-    listener_cell, peer_cell, process_cell,
+    Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, counter_cell, destination_cell, finding_cell,
+    listener_cell, peer_cell, process_cell, sysctl_cell,
 };
 
 use super::columns::{self, Fit, fit};
@@ -80,7 +80,15 @@ pub fn visit<V: Visit>(page: &TablePage, visitor: V) -> Option<V::Out> {
                 _ => None,
             })
         }
-        Query::Socket(_) | Query::Finding(_) => return None,
+        Query::Sysctls(q) => visitor.visit(columns::SYSCTLS, q.sort, false, |column, line| match rows {
+            Some((_, Rows::Sysctls(v))) => v.rows.get(line).map(|r| sysctl_cell(column, r)),
+            _ => None,
+        }),
+        Query::Counters(q) => visitor.visit(columns::COUNTERS, q.sort, true, |column, line| match rows {
+            Some((_, Rows::Counters(v))) => v.rows.get(line).map(|r| counter_cell(column, r)),
+            _ => None,
+        }),
+        Query::Socket(_) | Query::Finding(_) | Query::Sysctl(..) | Query::Counter(..) => return None,
     })
 }
 
@@ -155,6 +163,7 @@ pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
 }
 
 fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
+    let kernel = super::kernel::title(page);
     let title = match &page.query {
         Query::Peers(q) if q.group != Grouping::Address => "Networks",
         Query::Processes(q) => match q.group {
@@ -167,7 +176,7 @@ fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
         Query::Findings(_) if page.answer.as_ref().is_some_and(|a| a.filtered.is_some()) => {
             "Findings, of the whole machine"
         }
-        _ => &page.title,
+        _ => kernel.as_deref().unwrap_or(&page.title),
     };
     canvas.frame(area.frame, title);
     let Some(answer) = &page.answer else { return };
@@ -296,6 +305,8 @@ fn nothing(query: &Query) -> &'static str {
         Query::Peers(_) => "no connections",
         Query::Sockets(_) | Query::Udp(_) | Query::Socket(_) => "no sockets",
         Query::Findings(_) | Query::Finding(_) => "nothing was found to be wrong, and every rule was judged",
+        Query::Sysctls(_) | Query::Sysctl(..) => "no sysctl is known here",
+        Query::Counters(_) | Query::Counter(..) => "no counter has moved since the first look",
         Query::Listeners(_) => "nothing listens",
         Query::Destinations(_) => "no connection from an ephemeral port",
         Query::Processes(_) => "no process is known to hold a TCP socket",
@@ -306,8 +317,8 @@ fn ghost(page: &TablePage, line: Rect, canvas: &mut Canvas<'_>) {
     let (Some(ghost), Some(answer)) = (&page.ghost, &page.answer) else { return };
     let ago = seen(&answer.world).saturating_sub(ghost.since).as_secs();
     let word = match page.query {
-        Query::Peers(_) | Query::Destinations(_) | Query::Processes(_) | Query::Findings(_) => "gone",
-        _ => "closed",
+        Query::Sockets(_) | Query::Listeners(_) => "closed",
+        _ => "gone",
     };
     let when = if ago == 0 { format!("{word} just now") } else { format!("{word} {ago} s ago") };
     let room = line.width.saturating_sub(paint::width(&when) + 3);

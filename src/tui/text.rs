@@ -8,7 +8,8 @@ use super::app::{App, Overlay};
 use super::explain;
 use super::findings;
 use super::format;
-use super::index::snapshot;
+use super::index::{Query, snapshot};
+use super::kernel;
 use super::keymap::{Action, Binding, Context, KEYMAP, When};
 use super::layout::Layout;
 use super::notes::notes;
@@ -18,6 +19,7 @@ use super::paint::{self, Canvas};
 use super::screen::Screen;
 use super::table;
 use super::theme::{Glyphs, Role};
+use super::topic::TopicPage;
 
 /// A line: pieces that follow each other.
 pub type Line = Vec<(String, Role)>;
@@ -30,7 +32,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let (title, first) = match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, first)), _) => ("Help", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
-        (None, Some(Page::Finding(finding))) => ("Finding", finding.scroll),
+        (None, Some(Page::Topic(topic))) => (topic_title(topic), topic.scroll),
         (Some((Overlay::Closing, _)) | None, _) => return,
     };
     canvas.frame(layout.text_frame, title);
@@ -63,8 +65,19 @@ fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
         (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
-        (None, Some(Page::Finding(page))) => findings::page(page, width, glyphs),
+        (None, Some(Page::Topic(page))) if matches!(page.query, Query::Finding(_)) => {
+            findings::page(page, width, glyphs)
+        }
+        (None, Some(Page::Topic(page))) => kernel::page(page, width, glyphs),
         (Some((Overlay::Closing, _)) | None, _) => Vec::new(),
+    }
+}
+
+const fn topic_title(topic: &TopicPage) -> &'static str {
+    match topic.query {
+        Query::Sysctl(..) => "Sysctl",
+        Query::Counter(..) => "Counter",
+        _ => "Finding",
     }
 }
 

@@ -22,8 +22,9 @@ use super::keymap::{self, Action};
 use super::layout::{Layout, TableArea};
 use super::msg::{Effect, Msg, Signal};
 use super::options::{Asking, Consent};
-use super::page::{DetailPage, FindingPage, Page, TablePage};
+use super::page::{DetailPage, Page, TablePage};
 use super::screen::Screen;
+use super::topic::TopicPage;
 
 /// How often one may look.
 pub const INTERVALS: [Duration; 9] = [
@@ -138,10 +139,10 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
             }
             fits
         }
-        Some(Page::Finding(finding)) => {
-            let fits = answer.query == Query::Finding(finding.key.clone());
+        Some(Page::Topic(topic)) => {
+            let fits = answer.query == topic.query;
             if fits {
-                finding.accept(answer);
+                topic.accept(answer);
             }
             fits
         }
@@ -404,7 +405,9 @@ fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
         Query::Findings(q) => {
             how.apply(&fit(&columns::findings(several), widths, false, head, skip), &mut q.sort);
         }
-        Query::Socket(_) | Query::Finding(_) => return,
+        Query::Sysctls(q) => how.apply(&fit(columns::SYSCTLS, widths, false, head, skip), &mut q.sort),
+        Query::Counters(q) => how.apply(&fit(columns::COUNTERS, widths, true, head, skip), &mut q.sort),
+        Query::Socket(_) | Query::Finding(_) | Query::Sysctl(..) | Query::Counter(..) => return,
     }
     ask(app, effects);
 }
@@ -422,6 +425,12 @@ fn group(app: &mut App, effects: &mut Vec<Effect>) {
             table.widths.clear();
             table.skip = 0;
         }
+        Query::Sysctls(_) | Query::Counters(_) => {
+            table.query = TablePage::kernel_query(matches!(table.query, Query::Counters(_)));
+            table.answer = None;
+            table.widths.clear();
+            table.skip = 0;
+        }
         _ => return,
     }
     table.top();
@@ -430,7 +439,7 @@ fn group(app: &mut App, effects: &mut Vec<Effect>) {
 
 fn open(app: &mut App, effects: &mut Vec<Effect>) {
     let page = match app.trail.last() {
-        Some(Page::Finding(finding)) => finding.proof().map(|proof| Page::Table(Box::new(proof))),
+        Some(Page::Topic(topic)) => topic.proof().map(|proof| Page::Table(Box::new(proof))),
         _ => app.table().and_then(|table| behind(table, table.key_at_cursor()?)),
     };
     if let Some(page) = page {
@@ -447,6 +456,7 @@ fn enter(app: &mut App, page: Page, effects: &mut Vec<Effect>) {
 /// What Enter on a row opens.
 fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
     let answer = table.answer.as_ref()?;
+    let topic = |query| Some(Page::Topic(Box::new(TopicPage::new(query))));
     let sockets = |title: String, select| Some(Page::Table(Box::new(TablePage::sockets(title, select))));
     match (key, &table.query) {
         (RowKey::Peer(addr), Query::Peers(q)) => {
@@ -471,8 +481,10 @@ fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
             let row = view.rows.iter().find(|r| RowKey::process(&r.key) == key)?;
             sockets(sockets_of(row), Selection::Processes(row.key.clone()))
         }
-        (RowKey::Finding(key), _) => Some(Page::Finding(Box::new(FindingPage::new(key)))),
-        (RowKey::Peer(_), _) => None,
+        (RowKey::Finding(key), _) => topic(Query::Finding(key)),
+        (RowKey::Sysctl(name), Query::Sysctls(q)) => topic(Query::Sysctl(q.scope.netns, name)),
+        (RowKey::Counter(name), Query::Counters(q)) => topic(Query::Counter(q.scope.netns, name)),
+        (RowKey::Peer(_) | RowKey::Sysctl(_) | RowKey::Counter(_), _) => None,
     }
 }
 
@@ -583,7 +595,7 @@ fn click(app: &mut App, at: Position, effects: &mut Vec<Effect>) {
     } else if layout.findings.contains(at) {
         // A line of the pane opens its finding; its frame, and the line for those that have no room, all of them.
         match findings::key_at(app, &layout, at.y) {
-            Some(key) => enter(app, Page::Finding(Box::new(FindingPage::new(key))), effects),
+            Some(key) => enter(app, Page::Topic(Box::new(TopicPage::finding(key))), effects),
             None => go(app, Screen::Findings, effects),
         }
     } else if layout.table.head.contains(at) {

@@ -19,12 +19,12 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
     match app.below_the_line() {
-        Place::Detail | Place::Finding | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::Detail | Place::Finding | Place::Topic | Place::Help => text::draw(app, &layout, &mut canvas),
         Place::AskToClose | Place::Closed => {
             let first = app.overlay.map_or(0, |(_, first)| first);
             closing::draw::draw(app, layout.text_frame, layout.text, first, &mut canvas);
         }
-        Place::Peers | Place::Processes | Place::Table | Place::FilterLine => {
+        Place::Peers | Place::Processes | Place::Kernel | Place::Table | Place::FilterLine => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);
             }

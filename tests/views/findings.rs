@@ -225,7 +225,7 @@ fn a_finding_that_no_socket_proves_says_so_and_opens_nothing() {
     rig.keys("7j");
     rig.key(KeyCode::Enter);
     let page = rig.text();
-    assert!(page.contains("No single socket proves it"), "{page}");
+    assert!(page.contains("No single row proves it"), "{page}");
     assert!(page.contains("40 000") && page.contains(", host"), "{page}");
     rig.key(KeyCode::Enter);
     assert_eq!(rig.text(), page);

@@ -10,6 +10,7 @@ mod behaviour;
 mod closing;
 mod filter;
 mod findings;
+mod kernel;
 mod namespaces;
 mod options;
 mod picture;

@@ -143,6 +143,7 @@ fn the_help_names_every_live_key_and_every_column() {
             && binding.when != tcptop::tui::keymap::When::Processes
             && binding.when != tcptop::tui::keymap::When::Deep
             && binding.when != tcptop::tui::keymap::When::Detail
+            && binding.when != tcptop::tui::keymap::When::Kernel
             && binding.when != tcptop::tui::keymap::When::AskToClose;
         assert_eq!(text.contains(binding.help), live, "{}", binding.help);
     }

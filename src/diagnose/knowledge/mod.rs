@@ -53,6 +53,21 @@ fn documents_of(lang: &str) -> impl Iterator<Item = &'static Document> {
     catalogue::all().iter().filter(move |d| d.lang == lang)
 }
 
+/// The documents that speak of a counter, by the kernel's name (`TcpExt.ListenDrops`) or as nstat prints it.
+pub fn speaking_of(lang: &str, counter: &str) -> impl Iterator<Item = &'static Document> {
+    let names = [counter.to_owned(), counter.replacen('.', "", 1)];
+    documents(lang).filter(move |d| names.iter().any(|name| has_word(d.body, name)))
+}
+
+/// Whether a text has a word that does not go on after it.
+fn has_word(text: &str, word: &str) -> bool {
+    let ends = |at: usize| {
+        let after = text.get(at + word.len()..).and_then(|rest| rest.chars().next());
+        after.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
+    };
+    text.match_indices(word).any(|(at, _)| ends(at))
+}
+
 /// The document that a person means: letter case, `-` for `_`, the `state-`, `limit-` and `sysctl-` in front and the
 /// `net.ipv4.` of a sysctl do not matter.
 ///

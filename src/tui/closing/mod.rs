@@ -222,7 +222,8 @@ fn meant_by(table: &TablePage, world: &World, key: &RowKey) -> Option<(Meant, St
             let name = process_cell(ProcessColumn::Name, row);
             (Meant::Those(Selection::Processes(row.key.clone())), format!("the sockets of {name}"))
         }
-        (RowKey::Peer(_) | RowKey::Process(_) | RowKey::Finding(_), _) => return None,
+        // Of peers and processes in a table of something else there are none; the others hold no sockets.
+        _ => return None,
     })
 }
 
