@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::config::Config;
 use super::filter::FilterArgs;
 use crate::diagnose::knowledge::{self, Document, ENGLISH};
 use crate::diagnose::{RuleSpec, Severity, find};
@@ -38,9 +40,16 @@ pub(super) struct Args {
     /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
     #[arg(long, global = true, value_name = "NAME|PID|PATH|all", help_heading = "What to look at")]
     pub(super) netns: Option<Target>,
-    /// Colours and bold text; auto means on a terminal, unless `NO_COLOR` is set
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto)]
-    color: ColorWhen,
+    /// Thresholds, rules to leave out, and how the screen looks, as in config.example.toml; without it,
+    /// tcptop/config.toml in `$XDG_CONFIG_HOME` or ~/.config, if there is one
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// What the user's file says
+    #[arg(skip)]
+    pub(super) file: Config,
+    /// Colours and bold text; auto means on a terminal, unless `NO_COLOR` is set [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    color: Option<ColorWhen>,
     /// Seconds between two looks of the live screen [default: 1]
     #[arg(long, value_name = "SEC", value_parser = interval)]
     interval: Option<Duration>,
@@ -54,7 +63,7 @@ pub(super) struct Args {
 }
 
 /// Seconds, with a fraction if need be, within what the engine can do.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
     let (least, most) = (INTERVALS.start().as_secs_f64(), INTERVALS.end().as_secs_f64());
     Duration::try_from_secs_f64(seconds)
@@ -289,7 +298,17 @@ impl Args {
 
     /// The time between two looks of the live screen.
     pub(super) fn interval(&self) -> Duration {
-        self.interval.unwrap_or(Duration::from_secs(1))
+        self.interval.or(self.file.interval).unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Whether the command looks at this machine or speaks of it, so that the user's file matters.
+    pub(super) const fn reads_the_file(&self) -> bool {
+        use Command::{Check, Explain, Kill, List, Report};
+        matches!(self.command, None | Some(Check(_) | Explain(_) | Kill(_) | List(_) | Report(_)))
+    }
+
+    fn color(&self) -> ColorWhen {
+        self.color.or(self.file.color).unwrap_or(ColorWhen::Auto)
     }
 
     /// The families that were asked for; both options together are both families.
@@ -307,8 +326,8 @@ impl Args {
     }
 
     /// Whether colours were asked for or refused; `None` leaves it to the environment.
-    pub(super) const fn color_wanted(&self) -> Option<bool> {
-        match self.color {
+    pub(super) fn color_wanted(&self) -> Option<bool> {
+        match self.color() {
             ColorWhen::Always => Some(true),
             ColorWhen::Never => Some(false),
             ColorWhen::Auto => None,
@@ -317,7 +336,7 @@ impl Args {
 
     /// Whether standard output may be styled.
     pub(super) fn styled(&self) -> bool {
-        match self.color {
+        match self.color() {
             ColorWhen::Always => true,
             ColorWhen::Never => false,
             ColorWhen::Auto => {

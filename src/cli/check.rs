@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 
 use super::args::{Args, CheckArgs};
 use super::{WRITING, complain, is_closed_pipe, look, looker, stdout};
-use crate::diagnose::{Judged, RuleBook, ThresholdError, Thresholds};
+use crate::diagnose::{Judged, RuleBook, RuleSpec, ThresholdError};
 use crate::engine::Looker;
 use crate::report::{self, Outcome};
 use crate::source::Source;
@@ -20,7 +20,7 @@ use crate::source::Source;
 const LEAST_STEPS: u32 = 4;
 
 pub(super) fn run(args: &Args, options: &CheckArgs) -> ExitCode {
-    let rules = rules(options)
+    let rules = rules(args, options)
         .unwrap_or_else(|e| Args::command().error(ErrorKind::ValueValidation, format!("{e}\n")).exit());
     let outcome = examine(args, options, rules).unwrap_or_else(|e| {
         complain(format_args!("{e:#}"));
@@ -44,12 +44,16 @@ fn examine(args: &Args, options: &CheckArgs, rules: RuleBook) -> anyhow::Result<
     }
 }
 
-fn rules(options: &CheckArgs) -> Result<RuleBook, ThresholdError> {
-    let mut thresholds = Thresholds::defaults()?;
+/// The rules of the options, laid over the user's file: what is asked for by name is judged whatever the file leaves out.
+fn rules(args: &Args, options: &CheckArgs) -> Result<RuleBook, ThresholdError> {
+    let mut thresholds = args.file.thresholds()?;
     for assignment in &options.set {
         thresholds.set(assignment)?;
     }
-    Ok(RuleBook::new(thresholds)?.choose(&options.rule, &options.skip))
+    let named = |rule: &&&RuleSpec| options.rule.iter().any(|r| r.id == rule.id);
+    let skip = args.file.skip.iter().filter(|rule| !named(rule));
+    let skip: Vec<_> = options.skip.iter().chain(skip).copied().collect();
+    Ok(RuleBook::new(thresholds)?.choose(&options.rule, &skip))
 }
 
 /// Looks again and again for `interval`; the last look is the one that has seen everything.

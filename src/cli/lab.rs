@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::LabArgs;
+use super::args::{Args, LabArgs};
 use super::write_all;
 use crate::lab::scenarios::{Fault, SCENARIOS, Scenario, play};
 use crate::sys::netns::{NetNs, confine, die_with_parent};
@@ -23,7 +23,7 @@ const CONFINED: &str = "TCPTOP_LAB_CONFINED";
 const SIGNALLED: u8 = 128;
 
 /// Lists the scenarios, or makes one and runs a command in it. The exit code is the command's.
-pub(super) fn run(options: &LabArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, options: &LabArgs) -> anyhow::Result<ExitCode> {
     let Some(scenario) = options.scenario.as_deref().and_then(Scenario::named) else {
         write_all(list().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
@@ -36,7 +36,7 @@ pub(super) fn run(options: &LabArgs) -> anyhow::Result<ExitCode> {
     }
     let fault = scenario.start(&myself).with_context(|| format!("making {}", scenario.name))?;
     tell(scenario, &fault);
-    let mut command = command(&myself, &options.command);
+    let mut command = command(&myself, args, &options.command);
     let status = fault.host().run(|| supervise(&mut command))?.with_context(|| {
         let program = command.get_program().to_string_lossy();
         format!("running {program}")
@@ -73,8 +73,14 @@ fn tell(scenario: &Scenario, fault: &Fault) {
     );
 }
 
-fn command(myself: &Path, given: &[OsString]) -> Command {
-    let Some((program, arguments)) = given.split_first() else { return Command::new(myself) };
+fn command(myself: &Path, args: &Args, given: &[OsString]) -> Command {
+    let Some((program, arguments)) = given.split_first() else {
+        let mut screen = Command::new(myself);
+        if let Some(file) = &args.config {
+            screen.arg("--config").arg(file);
+        }
+        return screen;
+    };
     // `-- tcptop check` means this program, whether it is installed or not.
     let program = if program == "tcptop" { PathBuf::from(myself) } else { PathBuf::from(program) };
     let mut command = Command::new(program);

@@ -7,7 +7,6 @@ use anyhow::Context as _;
 
 use super::args::Args;
 use super::source;
-use crate::diagnose::RuleBook;
 use crate::engine::{Collector, Looker};
 use crate::source::LiveOptions;
 use crate::tui::filter::FilterState;
@@ -24,14 +23,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
     );
     let (options, netns) = (LiveOptions { wanted: args.families(), hurry: false }, args.netns.clone());
-    let rules = RuleBook::defaults()?;
+    let rules = args.file.rules()?;
     let feed = Feed::default();
     let open = move || Looker::new(source(options, netns)).judged_by(rules).followed_by_owners();
     let collector =
         Collector::start(open, args.interval(), Arc::clone(&feed.looks), Arc::clone(&feed.details))
             .and_then(|c| c.asking(Arc::clone(&feed.options)))
             .context("starting the collecting thread")?;
-    let look = LookOptions { color: args.color_wanted(), ..LookOptions::default() };
+    let look = LookOptions {
+        color: args.color_wanted(),
+        theme: args.file.theme.unwrap_or_default(),
+        ..LookOptions::default()
+    };
     let theme = Theme::choose(&look, |name| std::env::var(name).ok());
     // The message holds its cause already.
     tui::run(feed, &collector, &theme, args.interval(), start).map_err(|e| anyhow::anyhow!("{e}"))

@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod config;
 mod explain;
 mod filter;
 mod kill;
@@ -23,14 +24,30 @@ use clap::CommandFactory as _;
 
 use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
+use crate::report::Outcome;
 use crate::source::{Live, LiveOptions, Many, Source, SourceError, Target};
 use args::{Args, Command};
+use config::Config;
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     crate::sys::memory::map_large_blocks();
-    match run(&Args::checked()) {
+    let mut args = Args::checked();
+    if args.reads_the_file() {
+        match Config::load(args.config.as_deref()) {
+            Ok(config) => args.file = config,
+            Err(e) => {
+                complain(e);
+                return if matches!(args.command, Some(Command::Check(_))) {
+                    ExitCode::from(Outcome::Unknown as u8)
+                } else {
+                    ExitCode::FAILURE
+                };
+            }
+        }
+    }
+    match run(&args) {
         Ok(code) => code,
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
@@ -47,7 +64,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => live::run(args),
         Some(Command::Check(options)) => return Ok(check::run(args, options)),
-        Some(Command::Lab(options)) => return lab::run(options),
+        Some(Command::Lab(options)) => return lab::run(args, options),
         Some(Command::LabActor { role }) => lab::act(role),
         Some(Command::Report(options)) => report::run(args, options),
         Some(Command::Kill(options)) => return kill::run(args, options),

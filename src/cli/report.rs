@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::args::{Args, ReportArgs};
 use super::filter::narrow;
 use super::{WRITING, look, looker, stdout};
-use crate::diagnose::{Judged, RuleBook};
+use crate::diagnose::Judged;
 use crate::model::Asked;
 use crate::report;
 
@@ -19,7 +19,7 @@ pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
     let filter = options.filter.parse()?;
     let needs = filter.as_ref().map(|f| f.needs()).unwrap_or_default();
     let patience = if needs.owners { None } else { Some(PATIENCE) };
-    let mut looker = looker(args, Some(RuleBook::defaults()?)).with_owners(patience);
+    let mut looker = looker(args, Some(args.file.rules()?)).with_owners(patience);
     // The findings are about the whole machine, so the kernel is asked for all sockets.
     looker.source().ask_for(Asked { autobound: needs.autobound, ..Asked::default() });
     let mut judged = look(&mut looker)?;

@@ -3,6 +3,8 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::registry;
+
 const DEFAULTS: &str = include_str!("../../assets/thresholds.toml");
 
 /// Why thresholds were refused.
@@ -42,6 +44,14 @@ pub trait Section: DeserializeOwned {
     fn check(&self) -> Result<(), String>;
 }
 
+/// The name that was meant, as the beginning of a hint; nothing where none is near.
+fn meant(said: &str, known: &[&str]) -> String {
+    let likeness = |name: &&str| strsim::jaro_winkler(said, name);
+    let near = known.iter().copied().filter(|n| likeness(n) > 0.7);
+    let nearest = near.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    nearest.map(|name| format!("did you mean {name}? ")).unwrap_or_default()
+}
+
 /// Refuses levels that are not in ascending order.
 ///
 /// # Errors
@@ -74,23 +84,33 @@ impl Thresholds {
         DEFAULTS.parse().map(Self).map_err(|e: toml::de::Error| ThresholdError::Syntax(e.to_string()))
     }
 
-    /// Lays the tables of a user's file over these.
+    /// Sets one number as it stands in a TOML file.
     ///
     /// # Errors
-    /// Bad TOML, or a rule or number that does not exist.
-    pub fn overlay(&mut self, text: &str) -> Result<(), ThresholdError> {
-        let file: Table = text
+    /// No value of TOML, or a rule or number that does not exist.
+    pub fn put_text(&mut self, rule: &str, key: &str, value: &str) -> Result<(), ThresholdError> {
+        let parsed: Table = format!("x = {value}")
             .parse()
-            .map_err(|e: toml::de::Error| ThresholdError::Syntax(e.to_string().trim_end().into()))?;
-        for (rule, section) in file {
-            let Value::Table(section) = section else {
-                return Err(ThresholdError::Senseless { rule, why: "is a table of numbers".into() });
-            };
-            for (key, value) in section {
-                self.put(&rule, &key, value)?;
-            }
+            .map_err(|_| ThresholdError::Syntax(format!("`{value}` for {rule}.{key} is not a number")))?;
+        parsed.get("x").map_or(Ok(()), |value| self.put(rule, key, value.clone()))
+    }
+
+    /// Refuses a rule that does not exist or has no numbers.
+    ///
+    /// # Errors
+    /// It does not, or has none.
+    pub fn check_rule(&self, rule: &str) -> Result<(), ThresholdError> {
+        if self.0.contains_key(rule) { Ok(()) } else { Err(self.unknown_rule(rule)) }
+    }
+
+    fn unknown_rule(&self, rule: &str) -> ThresholdError {
+        if registry::spec(rule).is_some() {
+            let why = format!("{rule} has no numbers to set");
+            return ThresholdError::Senseless { rule: rule.into(), why };
         }
-        Ok(())
+        let all: Vec<&str> = self.rules().collect();
+        let hint = format!("{}rules with thresholds: {}", meant(rule, &all), all.join(", "));
+        ThresholdError::Unknown { name: rule.into(), hint }
     }
 
     /// Sets one number from `rule.key=value`.
@@ -107,28 +127,18 @@ impl Thresholds {
                 "`{assignment}` is not of the form RULE.NUMBER=VALUE"
             )));
         };
-        let parsed: Table = format!("x = {value}")
-            .parse()
-            .map_err(|_| ThresholdError::Syntax(format!("`{value}` in `{assignment}` is not a number")))?;
-        match parsed.get("x") {
-            Some(value) => self.put(rule, key, value.clone()),
-            None => Err(ThresholdError::Syntax(assignment.into())),
-        }
+        self.put_text(rule, key, value)
     }
 
     fn put(&mut self, rule: &str, key: &str, value: Value) -> Result<(), ThresholdError> {
-        let names = |t: &Table| t.keys().cloned().collect::<Vec<_>>().join(", ");
-        let all = names(&self.0);
-        let Some(Value::Table(section)) = self.0.get_mut(rule) else {
-            return Err(ThresholdError::Unknown {
-                name: rule.into(),
-                hint: format!("rules with thresholds: {all}"),
-            });
-        };
-        let known = names(section);
+        if !self.0.contains_key(rule) {
+            return Err(self.unknown_rule(rule));
+        }
+        let Some(Value::Table(section)) = self.0.get_mut(rule) else { return Ok(()) };
+        let known: Vec<&str> = section.keys().map(String::as_str).collect();
+        let hint = format!("{}`{rule}` has: {}", meant(key, &known), known.join(", "));
         let Some(place) = section.get_mut(key) else {
-            let name = format!("{rule}.{key}");
-            return Err(ThresholdError::Unknown { name, hint: format!("`{rule}` has: {known}") });
+            return Err(ThresholdError::Unknown { name: format!("{rule}.{key}"), hint });
         };
         let number = match (&value, &*place) {
             (Value::Integer(n), Value::Float(_)) =>

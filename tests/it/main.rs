@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check;
+mod config;
 mod explain;
 mod facts;
 mod filter;
@@ -16,10 +17,10 @@ use std::net::{TcpListener, TcpStream};
 
 use assert_cmd::Command;
 
-/// The program, without what the environment says about colours.
+/// The program, without what the environment says about colours, and without the user's file.
 fn tcptop(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcptop"));
-    command.args(args).env_remove("NO_COLOR").env("COLUMNS", "100");
+    command.args(args).env_remove("NO_COLOR").env("COLUMNS", "100").env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

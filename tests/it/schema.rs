@@ -8,7 +8,7 @@ fn differences(value: &Value, schema: &Value, root: &Value, at: &str, found: &mu
     for (keyword, wanted) in keywords {
         let mut complain = |why: String| found.push(format!("{at}: {why}"));
         match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" => {}
+            "$schema" | "$defs" | "title" | "description" | "default" => {}
             "$ref" => {
                 let name = wanted.as_str().and_then(|r| r.strip_prefix('#')).expect("a local reference");
                 differences(value, root.pointer(name).expect("a definition"), root, at, found);
@@ -35,6 +35,11 @@ fn differences(value: &Value, schema: &Value, root: &Value, at: &str, found: &mu
             "minimum" => {
                 if value.as_f64().is_some_and(|v| v < wanted.as_f64().unwrap()) {
                     complain(format!("{value} is less than {wanted}"));
+                }
+            }
+            "maximum" => {
+                if value.as_f64().is_some_and(|v| v > wanted.as_f64().unwrap()) {
+                    complain(format!("{value} is more than {wanted}"));
                 }
             }
             "required" => {

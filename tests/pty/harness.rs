@@ -50,9 +50,13 @@ pub fn shell(line: &str) -> CommandBuilder {
 
 impl Term {
     pub fn start(mut command: CommandBuilder, cols: u16, rows: u16) -> Self {
-        for (name, value) in
-            [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("LC_ALL", ""), ("NO_COLOR", "")]
-        {
+        for (name, value) in [
+            ("TERM", "xterm-256color"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", ""),
+            ("NO_COLOR", ""),
+            ("XDG_CONFIG_HOME", "/nonexistent"),
+        ] {
             command.env(name, value);
         }
         let pair = native_pty_system().openpty(size(cols, rows)).unwrap();

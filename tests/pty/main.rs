@@ -283,3 +283,20 @@ fn a_filter_on_the_command_line_is_in_force_from_the_first_frame() {
     term.send("q");
     assert!(term.ended().success());
 }
+
+#[test]
+fn the_screen_follows_the_users_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, "interval = 2.5\ntheme = \"mono\"\n").unwrap();
+    let line = format!("exec \"$0\" --config '{}'", file.display());
+    let mut term = Term::start(shell(&line), 80, 24);
+    term.until("how often it looks", |s| s.contents().contains("every 2.5 s"));
+    term.send("q");
+    assert!(term.ended().success());
+    // An option is laid over it.
+    let mut term = Term::start(shell(&format!("{line} --interval 4")), 80, 24);
+    term.until("how often it looks", |s| s.contents().contains("every 4 s"));
+    term.send("q");
+    assert!(term.ended().success());
+}
