@@ -218,7 +218,12 @@ fn past(finding: &Finding, piece: &Evidence, at: u16, width: u16, glyphs: &Glyph
     let [least, most] =
         [f64::min, f64::max].map(|pick: fn(f64, f64) -> f64| history.iter().copied().reduce(pick));
     let (least, most) = (like(&piece.value, least?), like(&piece.value, most?));
-    let words = format!("{least} to {most} in {} looks", Grouped(history.len() as u64));
+    let looks = Grouped(history.len() as u64);
+    let words = if least == most {
+        format!("the same in {looks} looks")
+    } else {
+        format!("{least} to {most} in {looks} looks")
+    };
     let room = width.saturating_sub(at + paint::width(&words) + 2);
     if history.len() < 2 || room < 4 {
         return None;

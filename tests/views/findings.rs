@@ -6,7 +6,8 @@ use std::time::Duration;
 use ratatui::crossterm::event::KeyCode;
 use tcptop::analysis::World;
 use tcptop::diagnose::{
-    Draft, Evidence, Finding, Judged, Judgement, NotExamined, Severity, Source, Status, Subject, Value,
+    Context, Draft, Evidence, Finding, Judge, Judged, Judgement, NotExamined, Rule, Severity, Source, Status,
+    Subject, Value, Verdict,
 };
 use tcptop::model::{SocketRow, TcpState};
 use tcptop::tui::msg::Msg;
@@ -329,4 +330,37 @@ fn no_size_of_the_terminal_breaks_the_page() {
         rig.key(KeyCode::End);
         rig.text();
     }
+}
+
+/// A rule that fires at its first looks.
+struct Fires(u32);
+
+impl Rule for Fires {
+    fn judge(&mut self, _: &Context<'_>) -> Verdict {
+        let Some(left) = self.0.checked_sub(1) else { return Verdict::Quiet };
+        self.0 = left;
+        let orphans = Evidence::new("orphans", Value::Count(40_000), Source::SockDiag).of_host();
+        Verdict::Fires(vec![Draft::new(Severity::Warning, Subject::Host, vec![orphans])])
+    }
+}
+
+#[test]
+fn what_the_judge_no_longer_finds_stays_on_the_screen_for_a_minute() {
+    let rule: Box<dyn Rule> = Box::new(Fires(2));
+    let mut judge = Judge::new(std::iter::once(("orphan-limit", rule)));
+    let world = worlds::busy(40);
+    let mut rig = Rig::new(100, 30);
+    rig.keys("7");
+    let mut shown = Vec::new();
+    for second in [0, 1, 2, 30, 61, 62] {
+        let mut snapshot = (*world.snapshots[0]).clone();
+        snapshot.observed = Duration::from_secs(second);
+        let judgement = judge.look(&world.host, &snapshot, &mut |_| None);
+        let at = Arc::new(World { snapshots: vec![Arc::new(snapshot)], ..(*world).clone() });
+        rig.judgement(&at, judgement);
+        let line = rig.lines().into_iter().find(|l| l.contains("orphaned")).unwrap_or_default();
+        let status = ["holds", "over 0s", "over 28s", "over 59s"].into_iter().find(|s| line.contains(s));
+        shown.push(status.unwrap_or("gone"));
+    }
+    assert_eq!(shown, ["holds", "holds", "over 0s", "over 28s", "over 59s", "gone"], "{}", rig.text());
 }
