@@ -164,7 +164,11 @@ fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
         let owners = scanner.round(&listed, budget.left());
         drop(maps.post(Arc::clone(&owners)));
         newest = Some((begun, owners));
-        purse.pay(begun.elapsed());
+        // The first round is the price of starting: paid for by a pause, it would leave new sockets without a name when
+        // they matter most.
+        if budget != Budget::Everything {
+            purse.pay(begun.elapsed());
+        }
     }
 }
 
@@ -242,8 +246,10 @@ mod tests {
         let mut purse = Purse::default();
         let mut now = Instant::now();
         assert_eq!(purse.budget(now), Some(Budget::Everything));
-        purse.pay(Duration::from_millis(200));
         let second = Duration::from_secs(1);
+        now += second;
+        assert_eq!(purse.budget(now), Some(Budget::Time(Duration::from_millis(20))));
+        purse.pay(Duration::from_millis(220));
         // 200 ms are ten seconds' income.
         for _ in 0..9 {
             now += second;
