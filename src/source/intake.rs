@@ -29,6 +29,7 @@ pub struct Intake {
 
 impl Intake {
     /// An empty one with room for so many sockets.
+    #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             table: Table::with_capacity(capacity),
@@ -82,7 +83,7 @@ impl Intake {
     }
 
     /// Takes our own socket out again. Nothing may be taken in after this.
-    pub fn forget(&mut self, probe: &OwnedFd) {
+    pub(super) fn forget(&mut self, probe: &OwnedFd) {
         let Ok(stat) = rustix::fs::fstat(probe) else { return };
         let ours = |r: &SocketRow| r.state == TcpState::BoundInactive && u64::from(r.inode) == stat.st_ino;
         if let Some(at) = self.table.rows.iter().position(ours) {
@@ -91,22 +92,22 @@ impl Intake {
     }
 
     /// How many sockets have come.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table.rows.len()
     }
 
     /// Whether a bound, unconnected socket came.
-    pub fn has_bound(&self) -> bool {
+    pub(super) fn has_bound(&self) -> bool {
         !self.bound.is_empty()
     }
 
     /// For how many sockets there is room.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.table.rows.capacity()
     }
 
     /// Takes in what came beside this: other sockets, but for one that was bound and has connected meanwhile.
-    pub fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, other: Self) {
         let numbers: Vec<u32> = other.table.origins.iter().map(|origin| self.table.intern(*origin)).collect();
         let connected: FxHashSet<u64> = if other.bound.is_empty() {
             FxHashSet::default()

@@ -2,7 +2,7 @@
 
 mod dump;
 mod halves;
-mod intake;
+pub mod intake;
 mod live;
 mod many;
 mod udp;

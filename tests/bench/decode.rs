@@ -1,4 +1,4 @@
-//! Decode, push and count of one dumped row: time, and heap allocations.
+//! Decode, push and count of one dumped row, as a look does it, duplicates looked for: time, and heap allocations.
 //!
 //! `cargo bench --bench decode`
 
@@ -8,8 +8,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use tcptop::analysis::Analyzer;
-use tcptop::model::{Sample, Table};
-use tcptop::wire::inet_diag::decode_row;
+use tcptop::model::Sample;
+use tcptop::source::intake::Intake;
 use tcptop::wire::netlink::Messages;
 
 const ROWS: u32 = 100_000;
@@ -52,21 +52,19 @@ fn message(n: u32) -> Vec<u8> {
     m
 }
 
-fn decode(datagrams: &[Vec<u8>], table: &mut Table) {
+fn decode(datagrams: &[Vec<u8>], intake: &mut Intake) {
     for datagram in datagrams {
         for message in Messages::new(datagram) {
-            if let Some((mut row, origin)) = decode_row(message.payload) {
-                row.origin = table.intern(origin);
-                table.rows.push(row);
-            }
+            intake.take(message.payload);
         }
     }
 }
 
 fn sample(datagrams: &[Vec<u8>], room: usize) -> Sample {
     let mut sample = tcptop::testkit::sample(Vec::new());
-    sample.table = Table::with_capacity(room);
-    decode(datagrams, &mut sample.table);
+    let mut intake = Intake::new(room);
+    decode(datagrams, &mut intake);
+    sample.table = intake.table;
     sample
 }
 
@@ -77,10 +75,10 @@ fn main() {
     group.throughput(Throughput::Elements(u64::from(ROWS)));
     group.bench_function("decode_and_push", |b| {
         b.iter_batched(
-            || Table::with_capacity(ROWS as usize),
-            |mut table| {
-                decode(&datagrams, &mut table);
-                table
+            || Intake::new(ROWS as usize),
+            |mut intake| {
+                decode(&datagrams, &mut intake);
+                intake
             },
             BatchSize::LargeInput,
         );
