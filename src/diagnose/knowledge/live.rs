@@ -48,7 +48,12 @@ impl<'a> Live<'a> {
     /// The words for a placeholder in a command that a person will paste. What is not known, and foreign text that a shell
     /// would not take as one plain word, stays a name to be replaced.
     pub(super) fn code(self, name: &str) -> String {
-        self.found(name).filter(|v| is_plain_word(v)).unwrap_or_else(|| name.to_ascii_uppercase())
+        let word = |text: String| match text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+            // Brackets are a pattern to a shell.
+            Some(address) => is_plain_word(address).then(|| format!("'{text}'")),
+            None => is_plain_word(&text).then_some(text),
+        };
+        self.found(name).and_then(word).unwrap_or_else(|| name.to_ascii_uppercase())
     }
 
     fn found(self, name: &str) -> Option<String> {

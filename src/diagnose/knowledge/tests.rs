@@ -10,6 +10,7 @@ use crate::analysis::LimitId;
 use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value, all};
 use crate::model::TcpState;
 use crate::model::sysctl::SPECS;
+use crate::testkit::endpoint;
 
 fn english() -> impl Iterator<Item = &'static Document> {
     documents(ENGLISH)
@@ -166,6 +167,22 @@ fn code_can_be_pasted_and_lines_are_not_too_long() {
             }
         }
     }
+}
+
+#[test]
+fn an_address_in_a_command_is_as_ss_takes_it() {
+    let pasted = |addr: &str, prefix| {
+        let subject = Subject::Peer { addr: endpoint(addr).addr, prefix };
+        let f = finding("dead-peer", subject, Vec::new());
+        let blocks = render(document("dead-peer").unwrap(), Live::nothing().with(&f));
+        let lines =
+            blocks.iter().filter_map(|b| if let Block::Code(line) = b { Some(line.as_str()) } else { None });
+        lines.filter_map(|l| l.strip_prefix("ss -tK dst ")).map(str::to_owned).next().unwrap()
+    };
+    assert_eq!(pasted("10.0.9.9:0", None), "10.0.9.9");
+    assert_eq!(pasted("10.0.9.0:0", Some(24)), "10.0.9.0/24");
+    assert_eq!(pasted("[2001:db8::9]:0", None), "'[2001:db8::9]'");
+    assert_eq!(pasted("[2001:db8::]:0", Some(64)), "'[2001:db8::/64]'");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::places::fill;
 use super::{ENGLISH, document_in};
 use crate::diagnose::finding::{Draft, Finding, Subject, Value};
+use crate::model::Ip;
 
 /// What stands in a title for a value that could not be known.
 const UNKNOWN: &str = "?";
@@ -49,9 +50,17 @@ fn of_subject(subject: &Subject, name: &str) -> Option<String> {
         ("port", Subject::Listener { local, .. }) => local.port.to_string(),
         ("local", Subject::Destination { local: Some(local), .. }) => local.to_string(),
         ("local", Subject::Socket { local, .. }) => local.to_string(),
+        ("peer", Subject::Peer { addr, prefix }) => for_ss(*addr, *prefix),
+        ("peer", Subject::Destination { peer, .. } | Subject::Socket { peer, .. }) => for_ss(peer.addr, None),
         ("interface", Subject::Interface { name }) => name.to_string(),
         _ => return None,
     })
+}
+
+/// An address as `ss` takes it: it would cut a bare IPv6 address at its last colon.
+fn for_ss(addr: Ip, prefix: Option<u8>) -> String {
+    let prefix = prefix.map_or_else(String::new, |len| format!("/{len}"));
+    if addr.is_v4() { format!("{addr}{prefix}") } else { format!("[{addr}{prefix}]") }
 }
 
 /// The names that [`of_subject`] knows for a kind of subject.
@@ -59,8 +68,8 @@ fn of_subject(subject: &Subject, name: &str) -> Option<String> {
 pub(super) fn names_of_subject(kind: &str) -> &'static [&'static str] {
     match kind {
         "process" => &["subject", "pid", "comm"],
-        "peer" => &["subject", "addr"],
-        "destination" | "socket" => &["subject", "addr", "port", "local"],
+        "peer" => &["subject", "addr", "peer"],
+        "destination" | "socket" => &["subject", "addr", "peer", "port", "local"],
         "listener" => &["subject", "addr", "port"],
         "interface" => &["subject", "interface"],
         "host" | "sysctl" | "namespace" => &["subject"],

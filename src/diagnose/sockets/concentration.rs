@@ -124,6 +124,7 @@ impl Rule for PeerConcentration {
                 sockets("connections", rows.len()),
                 sockets("total", total),
                 Evidence::new("ratio", Value::Ratio(part), Source::SockDiag),
+                Evidence::new("port", Value::Number(l.local.port.into()), Source::SockDiag),
                 Evidence::new("listener", Value::Text(listener), Source::SockDiag),
                 Evidence::new("idle_ratio", idle.map_or(Value::Unknown, Value::Ratio), Source::TcpInfo),
             ];

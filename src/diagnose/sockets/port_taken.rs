@@ -88,7 +88,7 @@ impl Rule for PortTaken {
             let reserved = context.snapshot.sample.facts.sysctls.reading(RESERVED).known();
             let reserved = reserved.map_or(Value::Unknown, |text| Value::Text(ForeignText::from(&**text)));
             let mut evidence = vec![
-                Evidence::new("port", Value::Number(port.into()), Source::SockDiag),
+                Evidence::new("local_port", Value::Number(port.into()), Source::SockDiag),
                 sockets("connections", rows.len()),
                 Evidence::new("reserved", reserved, Source::Sysctl(RESERVED.into())),
             ];
