@@ -198,6 +198,7 @@ impl Analyzer {
             rates: rates.moved,
             moved,
             counters_reset: rates.reset,
+            went_back: rates.went_back,
             owners,
             options: Arc::default(),
             processes,

@@ -83,7 +83,7 @@ mod tests {
             delta: *delta,
             per_s: *delta as f64 / 2.0,
         };
-        Rates { moved: moved.iter().map(rate).collect(), reset: false }
+        Rates { moved: moved.iter().map(rate).collect(), ..Rates::default() }
     }
 
     fn at(seconds: u64) -> Duration {

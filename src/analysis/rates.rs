@@ -18,6 +18,8 @@ pub struct Rates {
     pub moved: Vec<CounterRate>,
     /// A counter of the namespace went backwards: it is another namespace, or the counter wrapped. Nothing moved then.
     pub reset: bool,
+    /// Of what else the counters went backwards, and are left out: `dev.eth0`, `softnet`, `arp_cache`.
+    pub went_back: Vec<Box<str>>,
 }
 
 /// Values among the counters that are no counters: they go up and down, or are settings (RFC 4293, RFC 4022).
@@ -38,13 +40,13 @@ const GAUGES: [&str; 8] = [
 /// see [`interface_counter`]), `conntrack.…`, and `arp_cache.…` and `ndisc_cache.…` (host), with the names of the fields of the model.
 #[must_use]
 pub fn rates(earlier: &Facts, now: &Facts, elapsed: Duration) -> Rates {
-    let mut moved = Moved { found: Vec::new(), seconds: elapsed.as_secs_f64() };
+    let mut moved = Moved { found: Vec::new(), went_back: Vec::new(), seconds: elapsed.as_secs_f64() };
     let monotonic = known(&earlier.counters, &now.counters).is_none_or(|(a, b)| counters(a, b, &mut moved))
         && known(&earlier.conntrack, &now.conntrack)
             .and_then(|(a, b)| Some((a.stats?, b.stats?)))
             .is_none_or(|(a, b)| conntrack(&a, &b, &mut moved));
     if !monotonic {
-        return Rates { moved: Vec::new(), reset: true };
+        return Rates { reset: true, ..Rates::default() };
     }
     if let Some((a, b)) = known(&earlier.softnet, &now.softnet) {
         softnet(a, b, &mut moved);
@@ -58,12 +60,12 @@ pub fn rates(earlier: &Facts, now: &Facts, elapsed: Duration) -> Rates {
             neighbours("ndisc_cache", a, b, &mut moved);
         }
     }
-    let mut moved = moved.found;
+    let Moved { found: mut moved, went_back, .. } = moved;
     if elapsed.is_zero() {
         moved.clear();
     }
     moved.sort_by(|a, b| a.name.cmp(&b.name));
-    Rates { moved, reset: false }
+    Rates { moved, reset: false, went_back }
 }
 
 /// The name in [`Rates`] of a counter of an interface, a field of [`InterfaceRow`]: `dev.eth0.rx_drop`.
@@ -74,6 +76,7 @@ pub fn interface_counter(interface: &ForeignText, field: &str) -> String {
 
 struct Moved {
     found: Vec<CounterRate>,
+    went_back: Vec<Box<str>>,
     seconds: f64,
 }
 
@@ -142,36 +145,42 @@ fn conntrack(earlier: &ConntrackStats, now: &ConntrackStats, moved: &mut Moved) 
 
 /// The statistics of a neighbour table of the host, which other namespaces move as well.
 fn neighbours(table: &str, earlier: &NeighbourTable, now: &NeighbourTable, moved: &mut Moved) {
+    let fulls = earlier.table_fulls.zip(now.table_fulls);
+    if now.forced_gc_runs < earlier.forced_gc_runs || fulls.is_some_and(|(old, new)| new < old) {
+        return moved.went_back.push(table.into());
+    }
     let mut add = |field: &str, old: u64, new: u64| {
         moved.add(&format!("{table}.{field}"), Scope::Host, new.saturating_sub(old));
     };
     add("forced_gc_runs", earlier.forced_gc_runs, now.forced_gc_runs);
-    if let (Some(old), Some(new)) = (earlier.table_fulls, now.table_fulls) {
+    if let Some((old, new)) = fulls {
         add("table_fulls", old, new);
     }
 }
 
 fn softnet(earlier: &[SoftnetRow], now: &[SoftnetRow], moved: &mut Moved) {
+    let pairs = || now.iter().filter_map(|row| Some((earlier.iter().find(|e| e.cpu == row.cpu)?, row)));
+    let mut back = false;
     let mut add = |name, of: fn(&SoftnetRow) -> u64| {
-        let delta = now
-            .iter()
-            .filter_map(|row| Some((earlier.iter().find(|e| e.cpu == row.cpu)?, row)))
-            .map(|(e, row)| wrapped_delta(of(e), of(row)))
-            .sum();
-        moved.add(name, Scope::Host, delta);
+        let deltas = pairs().map(|(e, row)| wrapped_delta(of(e), of(row)));
+        back |= deltas.clone().any(|d| d.is_none());
+        moved.add(name, Scope::Host, deltas.flatten().sum());
     };
     add("softnet.dropped", |r| r.dropped);
     add("softnet.flow_limit_count", |r| r.flow_limit_count);
     add("softnet.processed", |r| r.processed);
     add("softnet.received_rps", |r| r.received_rps);
     add("softnet.time_squeeze", |r| r.time_squeeze);
+    if back {
+        moved.went_back.push("softnet".into());
+    }
 }
 
 /// The way from `old` to `new` of a counter that the kernel keeps in 32 bits (`struct softnet_data`) and that wraps
-/// within hours on a busy CPU. More than half way round is a counter that went back: it did not move.
-fn wrapped_delta(old: u64, new: u64) -> u64 {
+/// within hours on a busy CPU. More than half way round is a counter that went back: `None`.
+fn wrapped_delta(old: u64, new: u64) -> Option<u64> {
     let delta = new.wrapping_sub(old) & u64::from(u32::MAX);
-    if delta > u64::from(u32::MAX / 2) { 0 } else { delta }
+    (delta <= u64::from(u32::MAX / 2)).then_some(delta)
 }
 
 fn interfaces(earlier: &[InterfaceRow], now: &[InterfaceRow], moved: &mut Moved) {
@@ -192,6 +201,7 @@ fn interfaces(earlier: &[InterfaceRow], now: &[InterfaceRow], moved: &mut Moved)
         ];
         // An interface whose counters went back was made anew, or its driver reset; that says nothing of the others.
         if counters.iter().any(|(_, old, new)| new < old) {
+            moved.went_back.push(format!("dev.{}", row.name).into());
             continue;
         }
         for (field, old, new) in counters.into_iter().filter(|(_, old, new)| new > old) {
@@ -256,10 +266,10 @@ mod tests {
     fn one_counter_that_went_back_leaves_no_rate_at_all() {
         let a = with_counters(&[("Tcp.OutRsts", 1), ("TcpExt.ListenDrops", 10)]);
         let b = with_counters(&[("Tcp.OutRsts", 9), ("TcpExt.ListenDrops", 9)]);
-        assert_eq!(rates(&a, &b, SECONDS), Rates { moved: vec![], reset: true });
+        assert_eq!(rates(&a, &b, SECONDS), Rates { reset: true, ..Rates::default() });
         let low = with_conntrack(ConntrackStats { drop: 4, invalid: 9, ..ConntrackStats::default() });
         let high = with_conntrack(ConntrackStats { drop: 5, invalid: 8, ..ConntrackStats::default() });
-        assert_eq!(rates(&low, &high, SECONDS), Rates { moved: vec![], reset: true });
+        assert_eq!(rates(&low, &high, SECONDS), Rates { reset: true, ..Rates::default() });
     }
 
     #[test]
@@ -303,6 +313,7 @@ mod tests {
         let b = facts(vec![row(0, 4, 101), row(1, 1000, 1000), row(2, 49, 9)]);
         let got = rates(&a, &b, SECONDS);
         assert_eq!(deltas(&got), [("softnet.dropped", 3), ("softnet.processed", 5)]);
+        assert_eq!(got.went_back, ["softnet".into()], "the third processor's");
         assert!(got.moved.iter().all(|r| r.scope == Scope::Host));
     }
 
@@ -318,7 +329,8 @@ mod tests {
         let names = ["arp_cache.forced_gc_runs", "arp_cache.table_fulls", "ndisc_cache.forced_gc_runs"];
         assert_eq!(deltas(&got)[..3], [(names[0], 2), (names[1], 2), (names[2], 1)]);
         assert!(got.moved.iter().all(|r| r.scope == Scope::Host));
-        assert_eq!(rates(&facts(3, None), &facts(1, Some(2)), SECONDS), Rates::default());
+        let back = rates(&facts(3, None), &facts(1, Some(2)), SECONDS);
+        assert_eq!(back, Rates { went_back: vec!["arp_cache".into()], ..Rates::default() });
     }
 
     #[test]
@@ -329,6 +341,7 @@ mod tests {
         let got = rates(&a, &b, SECONDS);
         assert_eq!(deltas(&got), [("dev.eth0.rx_drop", 3)]);
         assert!(!got.reset);
+        assert_eq!(got.went_back, ["dev.ppp0".into()]);
     }
 
     #[test]

@@ -403,6 +403,8 @@ pub struct Snapshot {
     pub moved: Arc<[CounterPast]>,
     /// Counters went backwards: another namespace, or a reset. No rate was computed.
     pub counters_reset: bool,
+    /// Of what else the counters went backwards since the previous sample: `dev.eth0`, `softnet`, `arp_cache`.
+    pub went_back: Vec<Box<str>>,
     /// Who holds the sockets, as of the newest scan of the processes; `None` until there was one.
     pub owners: Option<Arc<Owners>>,
     /// What came of asking sockets for their options, by cookie; empty where nobody asked.

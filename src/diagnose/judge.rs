@@ -8,10 +8,11 @@ use rustc_hash::FxHashSet;
 
 use super::details::Details;
 use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Value};
-use super::rule::{Context, Held, Rule, Verdict};
+use super::registry;
+use super::rule::{Context, Family, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::{Snapshot, World};
-use crate::model::{Host, SocketDetail, SocketRow};
+use crate::model::{Gap, Host, SocketDetail, SocketRow};
 
 /// How long a finding that cleared stays visible.
 pub const LINGERS: Duration = Duration::from_secs(60);
@@ -215,7 +216,10 @@ fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
     let mut judgement = Judgement::default();
     for (id, rule) in rules {
         match rule.judge(context) {
-            Verdict::Quiet => {}
+            Verdict::Quiet => {
+                let reason = by_table(id).then(|| incomplete(context)).flatten();
+                judgement.not_examined.extend(reason.map(|reason| NotExamined { rule: id, reason }));
+            }
             Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, d))),
             Verdict::AskAgain(what) => {
                 judgement.ask_again.push(NotExamined { rule: id, reason: what.into() });
@@ -224,6 +228,19 @@ fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
         }
     }
     (drafts, judgement)
+}
+
+/// Whether a rule finds what is in the socket table.
+fn by_table(id: &str) -> bool {
+    registry::spec(id).is_some_and(|spec| spec.family == Family::Sockets)
+}
+
+/// Why rows may be missing in the table, if they may: that nothing was found in it then proves nothing.
+fn incomplete(context: &Context<'_>) -> Option<String> {
+    let gaps = &context.snapshot.sample.completeness.gaps;
+    // What these do not show is the rules' own business.
+    let gap = gaps.iter().find(|gap| !matches!(gap, Gap::BoundInactiveHidden | Gap::NoSockDiag(_)))?;
+    Some(format!("the socket table is incomplete: {gap}"))
 }
 
 /// Takes out the drafts that another explains; returns which rules were folded into which finding.

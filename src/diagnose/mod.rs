@@ -16,6 +16,8 @@ mod survey;
 mod sysctls;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod thresholds;
 mod watched;
 mod words;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::details::Details;
 use super::finding::{Draft, Severity};
+use super::judge::{Judge, Judgement};
 use super::knowledge::assert_explained;
 use super::registry;
 use super::rule::{Context, Held, Rule, Verdict};
@@ -35,12 +36,51 @@ pub struct Bench {
     pub drops: Vec<ListenerDrops>,
     /// Time between looks.
     pub step: Duration,
+    /// What the wall clock says; that of the looks if it is not set.
+    pub wall: Option<Duration>,
     counters: Vec<(Box<str>, u64)>,
     sysctls: Vec<(String, String)>,
+    /// What every file says instead of its contents.
+    pub unread: Option<Unread>,
     now: Duration,
     analyzer: Analyzer,
     answered: Details,
     held: Held,
+}
+
+/// Why nothing can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unread {
+    /// The files are not there.
+    Absent,
+    /// They may not be read; what is said.
+    Refused(&'static str),
+}
+
+impl Unread {
+    fn reading<T>(self) -> Reading<T> {
+        match self {
+            Self::Absent => Reading::Absent,
+            Self::Refused(why) => Reading::Unreadable(why.into()),
+        }
+    }
+
+    fn facts(self) -> Facts {
+        Facts {
+            counters: self.reading(),
+            sockstat: self.reading(),
+            softnet: self.reading(),
+            interfaces: self.reading(),
+            conntrack: self.reading(),
+            file_nr: self.reading(),
+            sysctls: Sysctls::new(sysctl::SPECS.iter().map(|_| self.reading()).collect()),
+            rp_filters: self.reading(),
+            neighbours: self.reading(),
+            udp_drops: self.reading(),
+            kernel_log: self.reading(),
+            malformed: 0,
+        }
+    }
 }
 
 impl Bench {
@@ -56,8 +96,10 @@ impl Bench {
             gaps: Vec::new(),
             drops: Vec::new(),
             step: Duration::from_secs(1),
+            wall: None,
             counters: Vec::new(),
             sysctls: Vec::new(),
+            unread: None,
             now: Duration::from_secs(100),
             analyzer: Analyzer::default(),
             answered: Details::default(),
@@ -95,13 +137,22 @@ impl Bench {
         sample.completeness.gaps.clone_from(&self.gaps);
         sample.listener_drops.clone_from(&self.drops);
         sample.taken.mono = self.now;
-        sample.taken.wall = self.now;
+        sample.taken.wall = self.wall.unwrap_or(self.now);
         self.facts.counters = Reading::Known(CounterTable::from_pairs(self.counters.clone()));
         let value = |name: &str| self.sysctls.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str().into());
         let values = sysctl::SPECS.iter().map(|s| value(s.name).map_or(Reading::Absent, Reading::Known));
         self.facts.sysctls = Sysctls::new(values.collect());
-        sample.facts = self.facts.clone();
-        self.analyzer.derive(sample)
+        sample.facts = self.unread.map_or_else(|| self.facts.clone(), Unread::facts);
+        self.analyzer.derive_owned(sample, self.owners.clone().map(std::sync::Arc::new))
+    }
+
+    /// A look, judged by many rules with a memory of their own.
+    pub fn judged(&mut self, judge: &mut Judge) -> Judgement {
+        let snapshot = self.next();
+        let details = self.details.clone();
+        let mut ask =
+            |row: &SocketRow| details.iter().find(|(c, _)| *c == row.cookie()).map(|(_, d)| d.clone());
+        judge.look(&self.host, &snapshot, &mut ask)
     }
 
     /// A look that no rule judges.

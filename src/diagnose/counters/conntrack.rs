@@ -48,6 +48,11 @@ fn limit<'a>(context: &Context<'a>) -> Result<&'a Limit, Verdict> {
     super::limit(context, LimitId::Conntrack, "connection tracking is not known here")
 }
 
+/// Whether the counters are there: without them the fill alone is judged, in this case for ever.
+fn has_stats(context: &Context<'_>) -> bool {
+    context.snapshot.sample.facts.conntrack.known().is_some_and(|c| c.stats.is_some())
+}
+
 /// The table is full or nearly so: new connections of every protocol are dropped (`__nf_conntrack_alloc` in
 /// `net/netfilter/nf_conntrack_core.c`).
 pub struct ConntrackFull {
@@ -84,6 +89,7 @@ impl Rule for ConntrackFull {
             // What could not be seen of the counters stays unsaid only when the fill can be judged now.
             return match moved {
                 Err(ask @ Verdict::AskAgain(_)) => ask,
+                Err(why) if context.snapshot.elapsed.is_some() && has_stats(context) => why,
                 _ => Verdict::Quiet,
             };
         };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::moved::{Movement, Movements, Watch, known};
+use super::moved::{Movement, Movements, Watch, known, went_back};
 use crate::analysis::interface_counter;
 use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
@@ -89,7 +89,11 @@ impl Rule for NicDrops {
             Err(verdict) => return verdict,
         };
         let rows = context.snapshot.sample.facts.interfaces.known();
-        Verdict::of(rows.into_iter().flatten().filter_map(|row| self.draft(row, &moved)).collect())
+        let drafts: Vec<_> = rows.into_iter().flatten().filter_map(|row| self.draft(row, &moved)).collect();
+        match went_back(context, "dev") {
+            Some(verdict) if drafts.is_empty() => verdict,
+            _ => Verdict::of(drafts),
+        }
     }
 }
 
@@ -104,7 +108,9 @@ impl Rule for BacklogDrops {
             Ok(moved) => moved,
             Err(verdict) => return verdict,
         };
-        let Some(dropped) = moved.get(SOFTNET_DROPPED) else { return Verdict::Quiet };
+        let Some(dropped) = moved.get(SOFTNET_DROPPED) else {
+            return went_back(context, "softnet").unwrap_or(Verdict::Quiet);
+        };
         let mut evidence = vec![dropped.evidence("dropped"), dropped.rate(), dropped.window()];
         evidence.extend(moved.get(FLOW_LIMIT).map(|m| m.evidence("flow_limit")));
         evidence.extend(moved.get(TIME_SQUEEZE).map(|m| m.evidence("time_squeeze")));

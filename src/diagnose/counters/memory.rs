@@ -40,10 +40,7 @@ impl Rule for TcpMemory {
         let Some(severity) = by_level.max(by_counter) else {
             return match limit {
                 Err(verdict) => verdict,
-                Ok(_) => match moved {
-                    Err(ask @ Verdict::AskAgain(_)) => ask,
-                    _ => Verdict::Quiet,
-                },
+                Ok(_) => moved.err().unwrap_or(Verdict::Quiet),
             };
         };
         let mut evidence = Vec::new();

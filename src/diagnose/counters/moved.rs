@@ -152,6 +152,13 @@ impl Watch {
         let Some(elapsed) = s.elapsed else {
             return Err(Verdict::AskAgain(SECOND_LOOK));
         };
+        if elapsed.is_zero() {
+            // Times that were noted before are not of this clock.
+            self.past.clear();
+            return Err(Verdict::NotExamined(
+                "no time passed between two looks: the clock stood or went back".into(),
+            ));
+        }
         let moved = s.rates.iter().filter(|r| watched(&r.name)).cloned().collect();
         self.past.push_back(Past { at: s.observed, elapsed, moved });
         let remembered = REMEMBERED.max(elapsed * 2);
@@ -187,6 +194,13 @@ impl Watch {
         };
         Movements(found.into_iter().map(keeps).collect())
     }
+}
+
+/// The verdict on counters whose names begin like this if they went backwards at this look.
+pub fn went_back(context: &Context<'_>, of: &str) -> Option<Verdict> {
+    let names = &context.snapshot.went_back;
+    let name = names.iter().find(|name| name.split('.').next() == Some(of))?;
+    Some(Verdict::NotExamined(format!("counters of {name} went backwards")))
 }
 
 /// Whether the file of these counters was read and has any of them; the reason if not.

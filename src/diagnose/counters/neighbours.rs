@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::moved::{Movements, Watch, known};
+use super::moved::{Movements, Watch, known, went_back};
 use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
@@ -99,9 +99,13 @@ impl Rule for NeighbourTableFull {
             Ok(tables) => tables,
             Err(why) => return Verdict::NotExamined(why),
         };
-        let ask = context.snapshot.elapsed.is_none();
         let moved = self.watch.look(context, &[], |name| FAMILIES.iter().any(|f| f.fulls == name));
-        let moved = moved.unwrap_or_default();
+        let (moved, blind) = match moved {
+            Ok(moved) => {
+                (moved, went_back(context, "arp_cache").or_else(|| went_back(context, "ndisc_cache")))
+            }
+            Err(verdict) => (Movements::default(), Some(verdict)),
+        };
         let [v4, v6] = &FAMILIES;
         let of_v4 = self.family(context, v4, &tables.v4, &moved);
         let of_v6 = tables.v6.as_ref().and_then(|t| self.family(context, v6, t, &moved));
@@ -112,7 +116,7 @@ impl Rule for NeighbourTableFull {
             (a, _) => ("ipv4", a),
         };
         let Some((severity, evidence)) = worst else {
-            return if ask { Verdict::AskAgain("a second look at the counters") } else { Verdict::Quiet };
+            return blind.unwrap_or(Verdict::Quiet);
         };
         let mut draft = Draft::new(severity, Subject::Host, evidence);
         draft.variant = Some(variant);
