@@ -264,6 +264,24 @@ fn what_the_kernel_logs_while_it_is_watched_is_found_and_is_over_with_the_fault(
 }
 
 #[test]
+fn a_kernel_that_may_probe_finds_the_size_of_the_way_by_itself() {
+    lab(|| {
+        let fault = Scenario::named("path-mtu").unwrap().start(Path::new(TCPTOP)).unwrap();
+        let only = ["--rule", "path-mtu"];
+        let found = |wanted: bool| {
+            wait_for("path-mtu to change", || match look(fault.host(), 1, &only)["findings"].get(0) {
+                Some(f) if !wanted => Err(f.to_string()),
+                None if wanted => Err("nothing is found".into()),
+                _ => Ok(()),
+            });
+        };
+        found(true);
+        fault.host().sysctl("net.ipv4.tcp_mtu_probing", "1").unwrap();
+        found(false);
+    });
+}
+
+#[test]
 fn a_nat_that_forgets_leaves_one_end_for_ever() {
     lab(|| {
         let scenario = Scenario::named("conntrack-short-timeout").unwrap();
