@@ -1,5 +1,6 @@
 //! `tcptop check`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,11 @@ pub(super) fn run(args: &Args, options: &CheckArgs) -> ExitCode {
         .unwrap_or_else(|e| Args::command().error(ErrorKind::ValueValidation, format!("{e}\n")).exit());
     let outcome = examine(args, options, rules).unwrap_or_else(|e| {
         complain(format_args!("{e:#}"));
+        if !options.json {
+            // A monitoring system reads standard output; whether it still does is all the same now.
+            let why = format!("{e:#}").replace('\n', "; ");
+            let _ = writeln!(stdout(), "{}: {why}", Outcome::Unknown.name());
+        }
         Outcome::Unknown
     });
     ExitCode::from(outcome as u8)

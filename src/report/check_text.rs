@@ -60,10 +60,15 @@ pub fn write_text(
     let count = |s: Severity| found.iter().filter(|f| f.severity == s).count();
     let (critical, warning, info) =
         (count(Severity::Critical), count(Severity::Warning), count(Severity::Info));
+    write!(out, "{}: ", outcome.name())?;
+    // Many a monitoring system shows this line and no other.
+    if let Some(worst) = found.first().filter(|_| outcome != Outcome::Ok) {
+        // What follows a pipe would be taken for performance data.
+        write!(out, "{}: {}; ", worst.finding.rule, title(worst.finding).replace('|', "/"))?;
+    }
     writeln!(
         out,
-        "{}: {critical} critical, {warning} warning, {info} information; {rules} rules, {} not judged",
-        outcome.name(),
+        "{critical} critical, {warning} warning, {info} information; {rules} rules, {} not judged",
         unjudged.len(),
     )?;
     let several = judged.world.snapshots.len() > 1;
@@ -131,8 +136,21 @@ mod tests {
     fn the_first_line_is_a_summary_and_each_finding_has_one() {
         let text = text(&judged(Severity::Critical, Status::Firing), false);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "CRITICAL: 1 critical, 0 warning, 0 information; 9 rules, 1 not judged");
-        assert!(lines[1].starts_with("critical") && lines.len() == 2, "{text}");
+        let counts = "1 critical, 0 warning, 0 information; 9 rules, 1 not judged";
+        let what = lines[0].strip_prefix("CRITICAL: orphan-limit: ").unwrap().strip_suffix(counts).unwrap();
+        assert_eq!(lines[1], format!("critical  orphan-limit: {}", what.strip_suffix("; ").unwrap()));
+        assert_eq!(lines.len(), 2, "{text}");
+    }
+
+    #[test]
+    fn the_summary_is_no_performance_data() {
+        let mut j = judged(Severity::Warning, Status::Firing);
+        let comm = crate::model::ForeignText::from("a|b=1");
+        j.judgements[0].findings[0].draft.subject = Subject::Process { pid: 7, comm };
+        j.judgements[0].findings[0].rule = "fd-exhaustion";
+        let text = text(&j, false);
+        assert!(text.starts_with("WARNING: fd-exhaustion: ") && text.contains("a/b=1[7]"), "{text}");
+        assert!(!text.lines().next().unwrap().contains('|'));
     }
 
     #[test]

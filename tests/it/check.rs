@@ -37,6 +37,16 @@ fn the_first_line_is_a_summary_for_monitoring() {
 }
 
 #[test]
+fn a_machine_that_cannot_be_examined_is_unknown_to_monitoring() {
+    let failed = tcptop(&["check", "--netns", "/nonexistent/namespace"]).assert().code(3);
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (said(&failed.get_output().stdout), said(&failed.get_output().stderr));
+    assert!(out.starts_with("UNKNOWN: ") && out.lines().count() == 1, "{out}");
+    assert!(err.starts_with("tcptop: ") && err.contains("/nonexistent/namespace"), "{err}");
+    tcptop(&["check", "--json", "--netns", "/nonexistent/namespace"]).assert().code(3).stdout("");
+}
+
+#[test]
 fn the_observation_is_as_long_as_asked() {
     let _pair = Pair::new("127.0.0.1");
     let (answer, _) = json(&["--interval", "2"]);
