@@ -118,8 +118,8 @@ impl Judge {
     }
 
     fn conclude(&mut self, now: Duration, mut drafts: Drafts, mut judgement: Judgement) -> Judgement {
-        let explained = fold_explained(&mut drafts);
-        self.settle(now, drafts, &explained, &judgement);
+        let folded = fold_explained(&mut drafts);
+        self.settle(now, drafts, &folded, &judgement);
         judgement.findings = self.findings.values().cloned().collect();
         judgement.findings.sort_by(|a, b| {
             let key =
@@ -129,15 +129,14 @@ impl Judge {
         judgement
     }
 
-    fn settle(
-        &mut self,
-        now: Duration,
-        drafts: Drafts,
-        explained: &BTreeMap<(&'static str, Subject), Vec<&'static str>>,
-        judgement: &Judgement,
-    ) {
+    fn settle(&mut self, now: Duration, drafts: Drafts, folded: &Folded, judgement: &Judgement) {
         let mut firing = FxHashSet::default();
         self.held.0.clear();
+        for (key, severity) in &folded.gone {
+            // It goes on as a part of its cause, and is not over.
+            self.findings.remove(key);
+            self.held.0.insert(key.clone(), *severity);
+        }
         for (rule, draft) in drafts {
             let key = (rule, draft.subject.clone());
             self.held.0.insert(key.clone(), draft.severity);
@@ -159,7 +158,7 @@ impl Judge {
                 finding.status = Status::Firing;
             }
             finding.draft = draft;
-            finding.explained = explained.get(&key).cloned().unwrap_or_default();
+            finding.explained = folded.into.get(&key).cloned().unwrap_or_default();
             if finding.history.len() == HISTORY {
                 finding.history.remove(0);
             }
@@ -243,9 +242,21 @@ fn incomplete(context: &Context<'_>) -> Option<String> {
     Some(format!("the socket table is incomplete: {gap}"))
 }
 
-/// Takes out the drafts that another explains; returns which rules were folded into which finding.
-fn fold_explained(drafts: &mut Drafts) -> BTreeMap<(&'static str, Subject), Vec<&'static str>> {
-    let mut folded: BTreeMap<(&'static str, Subject), Vec<&'static str>> = BTreeMap::new();
+/// What makes a finding the same from look to look.
+type Key = (&'static str, Subject);
+
+/// Drafts that became part of another.
+#[derive(Default)]
+struct Folded {
+    /// The rules that were folded into each finding.
+    into: BTreeMap<Key, Vec<&'static str>>,
+    /// What was folded, and how bad it was.
+    gone: Vec<(Key, Severity)>,
+}
+
+/// Takes out the drafts that another explains.
+fn fold_explained(drafts: &mut Drafts) -> Folded {
+    let mut folded = Folded::default();
     let key = |(rule, d): &(&'static str, Draft)| (*rule, d.subject.clone());
     let explains = |(rule, d): &(&'static str, Draft)| {
         let cause = (*rule, d.subject.clone());
@@ -266,8 +277,9 @@ fn fold_explained(drafts: &mut Drafts) -> BTreeMap<(&'static str, Subject), Vec<
         if let Some((_, d)) = drafts.iter_mut().find(|(rule, d)| (*rule, &d.subject) == (cause.0, &cause.1)) {
             d.severity = d.severity.max(gone.severity);
         }
-        let through = folded.remove(&effect).unwrap_or_default();
-        let explained = folded.entry(cause).or_default();
+        let through = folded.into.remove(&effect).unwrap_or_default();
+        folded.gone.push((effect.clone(), gone.severity));
+        let explained = folded.into.entry(cause).or_default();
         explained.push(effect.0);
         explained.extend(through);
     }
@@ -306,8 +318,27 @@ mod tests {
         let folded = fold_explained(&mut drafts);
         let left: Vec<_> = drafts.iter().map(|(rule, d)| (*rule, d.severity)).collect();
         assert_eq!(left, [("root", Severity::Critical), ("other", Severity::Info)]);
-        assert_eq!(folded[&("root", Subject::Host)], ["middle", "end"]);
-        assert_eq!(folded.len(), 1);
+        assert_eq!(folded.into[&("root", Subject::Host)], ["middle", "end"]);
+        assert_eq!(folded.into.len(), 1);
+        let gone: Vec<_> = folded.gone.iter().map(|((rule, _), severity)| (*rule, *severity)).collect();
+        assert_eq!(gone, [("end", Severity::Critical), ("middle", Severity::Critical)]);
+    }
+
+    #[test]
+    fn what_was_a_finding_before_its_cause_was_known_is_not_over_but_part_of_it() {
+        let mut judge = Judge::new(std::iter::empty());
+        let end = || vec![("end", draft(Severity::Warning, &[]))];
+        let both = vec![("end", draft(Severity::Warning, &[])), ("root", draft(Severity::Info, &["end"]))];
+        let mut at = 0;
+        let mut conclude = |drafts| {
+            at += 1;
+            let judgement = judge.conclude(Duration::from_secs(at), drafts, Judgement::default());
+            let held = judge.held.severity("end", &Subject::Host);
+            (judgement.findings.iter().map(|f| (f.rule, f.status.clone())).collect::<Vec<_>>(), held)
+        };
+        assert_eq!(conclude(end()).0, [("end", Status::Firing)]);
+        let held = Some(Severity::Warning);
+        assert_eq!(conclude(both), (vec![("root", Status::Firing)], held), "and its hysteresis goes on");
     }
 
     #[test]
@@ -316,10 +347,10 @@ mod tests {
         let part = Draft { part_of: Some("whole"), ..draft(Severity::Warning, &[]) };
         let mut drafts =
             vec![("part", part.clone()), ("whole", Draft::new(Severity::Info, whole.clone(), Vec::new()))];
-        assert_eq!(fold_explained(&mut drafts)[&("whole", whole)], ["part"]);
+        assert_eq!(fold_explained(&mut drafts).into[&("whole", whole)], ["part"]);
         assert_eq!((drafts.len(), drafts[0].1.severity), (1, Severity::Warning));
         let mut alone = vec![("part", part)];
-        assert!(fold_explained(&mut alone).is_empty() && alone.len() == 1);
+        assert!(fold_explained(&mut alone).gone.is_empty() && alone.len() == 1);
     }
 
     #[test]
@@ -329,7 +360,7 @@ mod tests {
             ("root", draft(Severity::Warning, &["effect"])),
             ("effect", Draft::new(Severity::Info, local, Vec::new())),
         ];
-        assert!(fold_explained(&mut drafts).is_empty());
+        assert!(fold_explained(&mut drafts).gone.is_empty());
         assert_eq!(drafts.len(), 2);
     }
 }

@@ -35,6 +35,8 @@ impl fmt::Display for Value {
             Self::Time(t) => write!(f, "{}", Span::from_seconds(t.as_secs_f64())),
             Self::PerSecond(x) if x.is_finite() => write!(f, "{x:.*}/s", rate(x)),
             Self::PerMinute(x) if x.is_finite() => write!(f, "{x:.*}/min", rate(x)),
+            // Sizes of segments are exact, sizes of queues are read at a glance.
+            Self::Bytes(n) if (10_000..1_000_000).contains(n) => write!(f, "{}KiB", (n + 512) / 1024),
             Self::Bytes(n) => write!(f, "{}B", Bytes(*n)),
             Self::Text(text) => write!(f, "{text}"),
             Self::Unknown | Self::Ratio(_) | Self::PerSecond(_) | Self::PerMinute(_) => {
@@ -74,14 +76,16 @@ mod tests {
             Value::PerSecond(31.4),
             Value::PerMinute(9.0),
             Value::PerSecond(0.0),
+            Value::Bytes(1448),
+            Value::Bytes(663_024),
             Value::Bytes(6 << 20),
             Value::Text(ForeignText::from("a\nb")),
             Value::Unknown,
         ]
         .map(|v| v.to_string());
         let want = [
-            "1 234", "-3", "97%", "3.1%", "unknown", "41m00s", "31/s", "9.0/min", "0/s", "6.0MiB", "a\\nb",
-            "unknown",
+            "1 234", "-3", "97%", "3.1%", "unknown", "41m00s", "31/s", "9.0/min", "0/s", "1448B", "647KiB",
+            "6.0MiB", "a\\nb", "unknown",
         ];
         assert_eq!(shown, want);
     }
