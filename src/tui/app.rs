@@ -8,6 +8,7 @@ use ratatui::layout::Size;
 
 use crate::analysis::World;
 use crate::diagnose::Judged;
+use crate::query::filter::SsCommand;
 
 use super::closing::{Closing, Stage};
 use super::filter::FilterState;
@@ -57,6 +58,8 @@ pub enum Overlay {
     Help,
     /// Connections to be closed.
     Closing,
+    /// What is shown, as a command of `ss`.
+    Command,
 }
 
 /// The state of the screen.
@@ -78,6 +81,8 @@ pub struct App {
     pub filter: FilterState,
     /// Connections to be closed, as long as they are shown.
     pub closing: Option<Closing>,
+    /// What is shown as a command of `ss`, as long as that is shown.
+    pub command: Option<SsCommand>,
     /// Number of the last order to the closing thread.
     pub orders: u64,
     /// Nothing may be changed.
@@ -109,6 +114,7 @@ impl App {
             overlay: None,
             filter: FilterState::default(),
             closing: None,
+            command: None,
             orders: 0,
             read_only: false,
             watches_udp: false,
@@ -134,6 +140,7 @@ impl App {
     pub fn below_the_line(&self) -> Place {
         match self.overlay {
             Some((Overlay::Help, _)) => return Place::Help,
+            Some((Overlay::Command, _)) => return Place::Command,
             Some((Overlay::Closing, _)) => {
                 let asks = self.closing.as_ref().is_some_and(|c| !matches!(c.stage, Stage::Done(_)));
                 return if asks { Place::AskToClose } else { Place::Closed };

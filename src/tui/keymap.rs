@@ -32,6 +32,7 @@ pub enum Action {
     Filter,
     Mark,
     Close,
+    Command,
     CloseThem,
     CloseListeners,
     CloseOwnSession,
@@ -71,6 +72,8 @@ pub enum Place {
     Topic,
     /// The help.
     Help,
+    /// What is shown, as a command of `ss`.
+    Command,
     /// Connections that are shown before they are closed.
     AskToClose,
     /// What became of them.
@@ -321,6 +324,13 @@ pub const KEYMAP: &[Binding] = &[
     .short("options"),
     bind(&[Key::char(' ')], Action::Freeze, When::Outside, "freeze the screen; looking goes on behind it")
         .short("freeze"),
+    bind(
+        &[Key::char('y')],
+        Action::Command,
+        When::Rows,
+        "what is shown here as a command of ss, also to the clipboard",
+    )
+    .short("ss"),
     bind(
         &[Key::char('K')],
         Action::Close,

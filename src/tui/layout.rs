@@ -122,6 +122,7 @@ impl Layout {
             | Place::Finding
             | Place::Topic
             | Place::Help
+            | Place::Command
             | Place::AskToClose
             | Place::Closed => {
                 (layout.text_frame, layout.text) =

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod closing;
 pub mod columns;
+pub mod command;
 pub mod explain;
 pub mod filter;
 pub mod findings;

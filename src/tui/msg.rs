@@ -70,6 +70,8 @@ pub enum Effect {
     Ask(Question),
     /// Have the text of a filter read.
     Read(Reading),
+    /// Put a text into the clipboard of the terminal.
+    Copy(String),
     /// Something for the closing thread.
     Order(Order),
     /// Ask the kernel about one socket.

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ratatui::Frame;
+use ratatui::crossterm::clipboard::CopyToClipboard;
 use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::crossterm::{execute, queue};
@@ -229,6 +230,11 @@ pub trait Terminal {
     /// # Errors
     /// When its modes cannot be set.
     fn retake(&mut self) -> io::Result<()>;
+    /// Puts a text into the terminal's clipboard, if it lets programs do that.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
     /// Whether the terminal is still ours: a panic of another thread gives it back.
     fn is_ours(&self) -> bool;
 }
@@ -279,6 +285,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                         }
                         wires.readers.post(reading);
                     }
+                    Effect::Copy(text) => terminal.copy(&text)?,
                     Effect::Order(order) => drop(wires.orders.post(order)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
@@ -356,6 +363,10 @@ impl Terminal for Guard {
 
     fn retake(&mut self) -> io::Result<()> {
         terminal::enter()
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(self.screen.backend_mut(), CopyToClipboard::to_clipboard_from(text))
     }
 
     fn is_ours(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::model::{Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, S
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
+use super::command;
 use super::explain;
 use super::findings;
 use super::format;
@@ -31,6 +32,7 @@ pub(super) const VALUE_AT: u16 = 14;
 pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let (title, first) = match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, first)), _) => ("Help", first),
+        (Some((Overlay::Command, first)), _) => ("As a command of ss", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
         (None, Some(Page::Topic(topic))) => (topic_title(topic), topic.scroll),
         (Some((Overlay::Closing, _)) | None, _) => return,
@@ -64,6 +66,7 @@ pub fn height(app: &App) -> usize {
 fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
+        (Some((Overlay::Command, _)), _) => command::page(app, width),
         (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
         (None, Some(Page::Topic(page))) if matches!(page.query, Query::Finding(_)) => {
             findings::page(page, width, glyphs)

@@ -15,6 +15,7 @@ use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Sele
 use super::app::{App, Overlay};
 use super::closing::{self, Closing};
 use super::columns::{self, Fit, fit};
+use super::command;
 use super::filter;
 use super::findings;
 use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
@@ -277,6 +278,7 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Freeze => freeze(app, effects),
         Action::Slower => interval(app, true, effects),
         Action::Faster => interval(app, false, effects),
+        Action::Command => command::open(app, effects),
         Action::Close => closing::open(app, effects),
         Action::CloseThem | Action::CloseListeners | Action::CloseOwnSession | Action::CloseAll => {
             closing::act(app, action, effects);

@@ -19,7 +19,9 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
     match app.below_the_line() {
-        Place::Detail | Place::Finding | Place::Topic | Place::Help => text::draw(app, &layout, &mut canvas),
+        Place::Detail | Place::Finding | Place::Topic | Place::Help | Place::Command => {
+            text::draw(app, &layout, &mut canvas);
+        }
         Place::AskToClose | Place::Closed => {
             let first = app.overlay.map_or(0, |(_, first)| first);
             closing::draw::draw(app, layout.text_frame, layout.text, first, &mut canvas);

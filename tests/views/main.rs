@@ -8,6 +8,7 @@
 
 mod behaviour;
 mod closing;
+mod command;
 mod filter;
 mod findings;
 mod kernel;

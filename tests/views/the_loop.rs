@@ -33,6 +33,7 @@ struct Seen {
     wiped: usize,
     suspended: usize,
     retaken: usize,
+    copied: String,
     lost: bool,
 }
 
@@ -88,6 +89,11 @@ impl runtime::Terminal for FakeTerminal {
 
     fn retake(&mut self) -> io::Result<()> {
         self.shared.change(|seen| seen.retaken += 1);
+        Ok(())
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.shared.change(|seen| seen.copied.push_str(text));
         Ok(())
     }
 
@@ -248,4 +254,16 @@ fn when_a_panic_gave_the_terminal_back_nothing_more_is_drawn_on_it() {
     running.keys("?");
     assert!(matches!(running.thread.join().unwrap(), Err(Error::ThreadEnded(_))));
     assert_eq!(running.shared.0.0.lock().unwrap().frames, frames);
+}
+
+#[test]
+fn what_is_shown_goes_to_the_clipboard_as_a_command() {
+    let running = start();
+    running.look(Machine::new().look(peers(&[(1, 5)])));
+    running.shared.until("the look", |s| s.text.contains("5 sockets"));
+    running.keys("2\ny");
+    running.shared.until("the command", |s| {
+        s.copied == "ss -tanoe 'dst 10.9.0.1'" && s.text.contains("ss -tanoe 'dst 10.9.0.1'")
+    });
+    running.quit();
 }

@@ -30,6 +30,7 @@ mod scene;
 mod tests;
 mod to_ss;
 mod value;
+pub mod view;
 mod words;
 
 pub use ast::{Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};

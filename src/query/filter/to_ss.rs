@@ -25,6 +25,8 @@ pub fn to_ss(expr: Option<&Expr>, sorted_by: Option<&str>) -> SsCommand {
             command = format!("{command} {}", in_front(mask));
         }
         if let Some(rest) = rest.and_then(|rest| weaker(&rest, &mut notes)) {
+            // A quote in a name must not end the shell's.
+            let rest = rest.to_string().replace('\'', r"'\''");
             command = format!("{command} '{rest}'");
         }
         if front.is_none_or(|mask| mask & TcpState::BoundInactive.bit() != 0) {
@@ -139,6 +141,15 @@ mod tests {
             "ss -tanoe exclude listening 'not dst 10.0.0.0/8 or sport > :1024'"
         );
         assert_eq!(ss("state time-wait").notes, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_quotes_of_the_shell() {
+        let expr = Expr::Is(Is::Device("x'; reboot; '".into(), 7, false));
+        let command = to_ss(Some(&expr), None).command;
+        let shell = command.replace(r"'\''", "");
+        assert_eq!(command.matches(r"'\''").count(), 2, "{command}");
+        assert_eq!(shell.matches('\'').count(), 2, "the quotes around the whole alone are left: {command}");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::Owners;
-use crate::query::Grouped;
+use crate::analysis::World;
 use crate::query::kill::{Fate, Group, Listed, Refusal, Target, Verdict};
+use crate::query::{ColumnId, Grouped, cell};
 use crate::tui::app::App;
+use crate::tui::format;
+use crate::tui::index::snapshot;
 use crate::tui::paint::{self, Canvas};
 use crate::tui::text::wrap;
-use crate::tui::theme::Role;
+use crate::tui::theme::{Glyphs, Role};
 
 use super::{Closing, Stage};
 
@@ -151,7 +153,7 @@ pub fn draw(app: &App, frame: Rect, area: Rect, first: usize, canvas: &mut Canva
             canvas.text(frame.right() - 2 - width, frame.y, width, &place, Role::Dim);
         }
     }
-    let owners = closing.world.owners();
+    let glyphs = canvas.glyphs();
     for (at, y) in (first..).zip(top..area.bottom()) {
         let Some((group, what)) = page.line(at) else { break };
         let Some((heading, role, _)) = page.groups.get(group) else { break };
@@ -161,7 +163,7 @@ pub fn draw(app: &App, frame: Rect, area: Rect, first: usize, canvas: &mut Canva
             }
             Err(row) => {
                 if let Some(target) = closing.target(group, row) {
-                    let line = described(target, owners);
+                    let line = described(target, &closing.world, glyphs);
                     canvas.text(area.x + 2, y, area.width.saturating_sub(2), &line, Role::Text);
                 }
             }
@@ -183,13 +185,13 @@ fn of<W>(listed: &Listed<W>, group: usize, row: usize) -> Option<&Target> {
     listed.get(group)?.targets.get(row)
 }
 
-fn described(target: &Target, owners: Option<&Owners>) -> String {
+/// A socket in a line: its ends, and who holds it as far as that is known.
+fn described(target: &Target, world: &World, glyphs: &Glyphs) -> String {
     let row = &target.row;
     let local = row.local_endpoint();
     let ends =
         if row.state.has_peer() { format!("{local}  {}", row.peer_endpoint()) } else { local.to_string() };
-    let holders = owners.map_or(&[][..], |owners| owners.holders(row.inode));
-    let first = holders.first().and_then(|holder| owners?.process(*holder));
-    let more = if holders.len() > 1 { format!(" +{}", holders.len() - 1) } else { String::new() };
-    first.map_or(ends.clone(), |p| format!("{ends}  {}[{}]{more}", p.comm, p.pid))
+    let held = snapshot(world, target.id).map(|s| cell(ColumnId::Process, s, target.id.row as usize));
+    let held = held.map(|held| format::cell(&held, false, glyphs).0).unwrap_or_default();
+    format!("{ends}  {held}")
 }

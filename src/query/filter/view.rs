@@ -1,0 +1,130 @@
+//! What a view selects, in the words of a filter, so that it can be said to `ss`.
+
+use super::ast::{Expr, Field, Host, Is, Network, Op, Place, Side, Word};
+use super::words;
+use crate::model::{Endpoint, Ip};
+use crate::query::{ProcessKey, Selection};
+
+/// A selection as an expression, and what that does not say.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Said {
+    /// The sockets; `None` for all.
+    pub expr: Option<Expr>,
+    /// What is missing, in sentences for people.
+    pub notes: Vec<String>,
+}
+
+impl From<Is> for Said {
+    fn from(is: Is) -> Self {
+        Self { expr: Some(Expr::Is(is)), notes: Vec::new() }
+    }
+}
+
+/// Every state of a connection.
+#[must_use]
+pub fn connections() -> Expr {
+    Expr::Is(Is::State(words::states("connected").unwrap_or(super::ast::ALL_STATES)))
+}
+
+/// Every listener.
+#[must_use]
+pub fn listeners() -> Expr {
+    Expr::Is(Is::State(crate::model::TcpState::Listen.bit()))
+}
+
+fn at(side: Side, addr: Ip, lens: Option<(u8, u8)>, port: Option<u16>) -> Is {
+    let network = Network::host(addr, !addr.is_v4());
+    let len = lens.map_or(network.len, |(v4, v6)| if network.v6 { v6 } else { v4 });
+    Is::At(side, false, Host { family: None, place: Place::In(Network { len, ..network }), port })
+}
+
+/// The socket with these ends; a listener has one.
+#[must_use]
+pub fn socket(local: Endpoint, peer: Option<Endpoint>) -> Expr {
+    let end = |side, end: Endpoint| Expr::Is(at(side, end.addr, None, Some(end.port)));
+    let local = end(Side::Local, local);
+    peer.map_or(local.clone(), |peer| local.and(end(Side::Peer, peer)))
+}
+
+/// What a selection stands for.
+#[must_use]
+pub fn selection(selection: &Selection) -> Said {
+    match *selection {
+        Selection::All => Said::default(),
+        Selection::Peer { addr, v4_len, v6_len } => at(Side::Peer, addr, Some((v4_len, v6_len)), None).into(),
+        Selection::Listener { local } if local.addr.is_unspecified() => Said {
+            expr: Some(Expr::Is(Is::Port(Side::Local, Op::Eq, None, Some(local.port)))),
+            notes: vec![format!(
+                "ss does not say through which listener a connection came in: all on port {} are shown",
+                local.port
+            )],
+        },
+        Selection::Listener { local } => at(Side::Local, local.addr, None, Some(local.port)).into(),
+        Selection::Destination { local, peer } => Said {
+            expr: Some(Expr::Is(at(Side::Local, local, None, None)).and(Expr::Is(at(
+                Side::Peer,
+                peer.addr,
+                None,
+                Some(peer.port),
+            )))),
+            notes: Vec::new(),
+        },
+        Selection::States(mask) => Is::State(mask).into(),
+        Selection::Processes(ref key) => processes(key),
+    }
+}
+
+fn processes(key: &ProcessKey) -> Said {
+    let text = |word, text: &str| Is::Text(word, text.into(), false).into();
+    let unsaid =
+        |what: &str| Said { expr: None, notes: vec![format!("ss cannot choose by {what}; left out")] };
+    match key {
+        ProcessKey::Pid(pid) => Is::Number(Field::Pid, Op::Eq, (*pid).into()).into(),
+        ProcessKey::User(uid) => Is::Number(Field::Uid, Op::Eq, (*uid).into()).into(),
+        ProcessKey::Command(comm) => text(Word::Comm, comm.raw()),
+        ProcessKey::Container(Some(name)) => text(Word::Container, name.raw()),
+        ProcessKey::Container(None) => unsaid("being in no container"),
+        ProcessKey::Unit(_) => unsaid("systemd unit"),
+        ProcessKey::Nobody(_) => unsaid("being held by nobody"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::to_ss;
+    use super::*;
+    use crate::testkit::endpoint;
+
+    fn command(said: &Said) -> String {
+        to_ss(said.expr.as_ref(), None).command
+    }
+
+    #[test]
+    fn selections_are_said_in_the_words_of_ss() {
+        let peer = |addr: &str, v4_len, v6_len| {
+            selection(&Selection::Peer { addr: endpoint(addr).addr, v4_len, v6_len })
+        };
+        assert_eq!(command(&peer("10.9.9.9:1", 32, 128)), "ss -tanoe 'dst 10.9.9.9'");
+        assert_eq!(command(&peer("10.9.9.0:1", 24, 64)), "ss -tanoe 'dst 10.9.9.0/24'");
+        assert_eq!(command(&peer("[2001:db8::]:1", 24, 64)), "ss -tanoe 'dst [2001:db8::/64]'");
+        let listener = |local: &str| selection(&Selection::Listener { local: endpoint(local) });
+        assert_eq!(command(&listener("10.0.0.1:443")), "ss -tanoe 'src 10.0.0.1:443'");
+        assert_eq!(command(&listener("0.0.0.0:443")), "ss -tanoe 'sport = :443'");
+        assert_eq!(listener("0.0.0.0:443").notes.len(), 1);
+        let to = Selection::Destination { local: endpoint("10.0.0.1:1").addr, peer: endpoint("10.0.0.2:80") };
+        assert_eq!(command(&selection(&to)), "ss -tanoe 'src 10.0.0.1 and dst 10.0.0.2:80'");
+        assert_eq!(to_ss(Some(&connections()), None).command, "ss -tanoe state connected");
+        assert_eq!(to_ss(Some(&listeners()), None).command, "ss -tanoe state listening");
+        let one = socket(endpoint("10.0.0.1:80"), Some(endpoint("10.9.9.9:5000")));
+        assert_eq!(to_ss(Some(&one), None).command, "ss -tanoe 'src 10.0.0.1:80 and dst 10.9.9.9:5000'");
+    }
+
+    #[test]
+    fn what_ss_cannot_choose_by_is_left_out_and_told() {
+        let said = |key| selection(&Selection::Processes(key));
+        let pid = said(ProcessKey::Pid(7));
+        assert_eq!(command(&pid), "ss -tanoe");
+        assert_eq!(to_ss(pid.expr.as_ref(), None).notes[0], "ss has no pid; left out: pid = 7");
+        assert_eq!(said(ProcessKey::Unit(None)).notes, ["ss cannot choose by systemd unit; left out"]);
+    }
+}
