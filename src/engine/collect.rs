@@ -12,8 +12,9 @@ use super::probe::{Asker, Options};
 use super::processes::Finder;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
-use crate::model::{Host, Origin, Protocols, Sample, SocketDetail, SocketRow};
+use crate::model::{Asked, Host, Origin, Protocols, Sample, SocketDetail, SocketRow};
 use crate::query::RowId;
+use crate::query::filter::{Infos, Needs};
 use crate::source::{Source, SourceError};
 
 /// A look with what follows from it, or why there is none, in one line.
@@ -26,11 +27,24 @@ pub type Detailed = (u64, Option<SocketDetail>);
 pub const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3600);
 
+/// Sockets whose `tcp_info` is wanted.
+pub type Wanted = Vec<(SocketRow, Origin)>;
+
+/// The time that one question about several sockets may take: at 2 to 2.5 µs each, a hundred thousand of them.
+const ASKING: Duration = Duration::from_millis(250);
+
+/// How long an answer about several sockets is waited for: a look at a million sockets may have just begun.
+const WAITING: Duration = Duration::from_secs(5);
+
 /// What the collecting thread and its owner share.
 struct Shared {
     interval_ms: AtomicU64,
     udp: AtomicBool,
     stop: AtomicBool,
+    /// Each look has to say which ports the kernel chose.
+    autobound: AtomicBool,
+    wanted: Mailbox<(u64, Wanted)>,
+    infos: Mailbox<(u64, Infos)>,
     bell: Arc<Bell>,
     questions: Mailbox<(SocketRow, Origin)>,
     looks: Arc<Mailbox<Look>>,
@@ -174,6 +188,9 @@ impl Collector {
             interval_ms: AtomicU64::new(0),
             udp: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            autobound: AtomicBool::new(false),
+            wanted: Mailbox::with_bell(Arc::clone(&bell)),
+            infos: Mailbox::new(),
             questions: Mailbox::with_bell(Arc::clone(&bell)),
             bell,
             looks,
@@ -216,10 +233,46 @@ impl Collector {
         self.shared.bell.ring();
     }
 
+    /// Says what the looks have to tell from the next one on, beside what they tell anyway.
+    pub fn need(&self, needs: Needs) {
+        self.shared.autobound.store(needs.autobound, Ordering::Relaxed);
+    }
+
+    /// Someone who asks for `tcp_info` and waits for the answer: not for the drawing thread.
+    #[must_use]
+    pub fn inquirer(&self) -> Inquirer {
+        Inquirer { shared: Arc::clone(&self.shared), asked: 0 }
+    }
+
     /// Asks for everything about one socket; the answer comes into the mailbox of details. A newer question replaces one
     /// that was not answered yet.
     pub fn ask(&self, row: SocketRow, origin: Origin) {
         self.shared.questions.post((row, origin));
+    }
+}
+
+/// Asks the collecting thread for the `tcp_info` of several sockets.
+pub struct Inquirer {
+    shared: Arc<Shared>,
+    asked: u64,
+}
+
+impl Inquirer {
+    /// Asks, and waits. What could not be asked in time is missing in the answer.
+    #[must_use]
+    pub fn ask(&mut self, wanted: Wanted) -> Infos {
+        self.asked += 1;
+        drop(self.shared.wanted.post((self.asked, wanted)));
+        let end = Instant::now() + WAITING;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.shared.infos.wait_for(left) {
+                Some((id, infos)) if id == self.asked => return infos,
+                // An answer that came too late for its question.
+                Some(_) => {}
+                None => return Infos::default(),
+            }
+        }
     }
 }
 
@@ -241,15 +294,21 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.looks.close();
         self.0.details.close();
+        self.0.infos.close();
     }
 }
 
 fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
     let _closing = Closing(shared);
+    let mut asked = Asked::default();
     while !shared.stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let udp = shared.udp.load(Ordering::Relaxed);
         looker.source().watch(Protocols { tcp: true, udp });
+        let autobound = shared.autobound.load(Ordering::Relaxed);
+        if std::mem::replace(&mut asked.autobound, autobound) != autobound {
+            looker.source().ask_for(asked.clone());
+        }
         let look = looker.look().map_err(|e| e.to_string());
         // The old table is given back before the next one is built.
         drop(shared.looks.post(look));
@@ -257,6 +316,9 @@ fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
         loop {
             if let Some((row, origin)) = shared.questions.take() {
                 drop(shared.details.post((row.cookie(), looker.detail(&row, origin))));
+            }
+            if let Some((id, wanted)) = shared.wanted.take() {
+                drop(shared.infos.post((id, infos(&mut looker, &wanted))));
             }
             let interval = Duration::from_millis(shared.interval_ms.load(Ordering::Relaxed));
             // Never more than half of a core, however large the table.
@@ -269,6 +331,19 @@ fn run<S: Source>(mut looker: Looker<S>, shared: &Shared) {
             shared.bell.wait_until(Some(next));
         }
     }
+}
+
+/// Asks for one socket after the other, as long as there is time.
+fn infos<S: Source>(looker: &mut Looker<S>, wanted: &Wanted) -> Infos {
+    let end = Instant::now() + ASKING;
+    let mut infos = Infos::default();
+    for (row, origin) in wanted {
+        if Instant::now() >= end {
+            break;
+        }
+        infos.insert(row.cookie(), looker.detail(row, *origin).and_then(|detail| detail.info));
+    }
+    infos
 }
 
 #[cfg(test)]
@@ -297,7 +372,14 @@ mod tests {
         let (cookie, detail) = details.wait().unwrap();
         assert_eq!(cookie, row.cookie());
         assert_eq!(detail.unwrap().row.local_port, port);
+        let infos = collector.inquirer().ask(vec![(*row, table.origin(row))]);
+        assert_eq!(infos.keys().copied().collect::<Vec<_>>(), [row.cookie()]);
+        collector.need(Needs { autobound: true, ..Needs::default() });
+        let told = || looks.wait().unwrap().unwrap().world.snapshots[0].sample.table.autobound;
+        assert!((0..5).any(|_| told()), "the looks say which ports the kernel chose");
+        let mut inquirer = collector.inquirer();
         drop(collector);
+        assert!(inquirer.ask(Vec::new()).is_empty(), "nobody is there to ask");
         while looks.wait().is_some() {}
     }
 }

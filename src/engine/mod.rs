@@ -8,6 +8,6 @@ mod names;
 mod probe;
 mod processes;
 
-pub use collect::{Collector, Detailed, INTERVALS, Look, Looker};
+pub use collect::{Collector, Detailed, INTERVALS, Inquirer, Look, Looker, Wanted};
 pub use names::SystemNames;
 pub use probe::{Options, with_options};

@@ -63,6 +63,7 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
         Query::Destinations(_) => (rows(Some(connections()), "destination"), None),
         Query::Listeners(_) => (Said { expr: Some(listeners()), notes: Vec::new() }, None),
         Query::Processes(_) => (rows(None, "process (its option -p names them)"), None),
+        Query::Findings(_) | Query::Finding(_) => (rows(None, "finding"), None),
         Query::Socket(_) => (Said::default(), None),
     }
 }

@@ -10,9 +10,10 @@ use std::thread::{self, JoinHandle};
 
 use crate::analysis::{Snapshot, World};
 use crate::diagnose::Judged;
+use crate::engine::Wanted;
 use crate::engine::mailbox::Mailbox;
 use crate::model::{Endpoint, Ip, Protocol};
-use crate::query::filter::{Filter, Narrowed, Narrower};
+use crate::query::filter::{Filter, Infos, Narrowed, Narrower, Scene};
 use crate::query::{
     self, CounterQuery, CounterRow, DestinationQuery, DestinationView, FindingKey, FindingQuery, FindingRow,
     FindingView, KernelView, ListenerQuery, ListenerView, PeerQuery, PeerView, ProcessKey, ProcessQuery,
@@ -349,15 +350,25 @@ pub struct Filtered {
     pub narrowed: Narrowed,
 }
 
+/// Asks for the `tcp_info` of sockets, and waits for it.
+pub type Asker = Box<dyn FnMut(Wanted) -> Infos + Send>;
+
 /// Answers questions, and keeps the past of the sockets that match the filter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Index {
+    asker: Option<Asker>,
     narrower: Option<Narrower>,
     /// The world that was narrowed last, and what was left of it.
     last: Option<(Weak<World>, Narrowed)>,
 }
 
 impl Index {
+    /// One that can ask for what the table does not say.
+    #[must_use]
+    pub fn asking(asker: Asker) -> Self {
+        Self { asker: Some(asker), ..Self::default() }
+    }
+
     /// Answers a question. The row that is looked for is found wherever it stands: if it is not among those wanted, more
     /// are sorted.
     #[must_use]
@@ -379,24 +390,39 @@ impl Index {
     /// What is left of a world; a world is narrowed once, however many questions there are about it.
     fn filtered(&mut self, whole: &Arc<World>, filter: Option<Arc<Filter>>) -> Option<Filtered> {
         let Some(by) = filter else {
-            *self = Self::default();
+            (self.narrower, self.last) = (None, None);
             return None;
         };
         if self.narrower.as_ref().is_none_or(|n| *n.filter() != by) {
-            *self = Self { narrower: Some(Narrower::new(Arc::clone(&by))), last: None };
+            (self.narrower, self.last) = (Some(Narrower::new(Arc::clone(&by))), None);
         }
         let narrowed = match &self.last {
             Some((of, narrowed)) if of.as_ptr() == Arc::as_ptr(whole) => narrowed.clone(),
             _ => {
                 // The old table is given back before the next one is made.
                 self.last = None;
-                let narrowed = self.narrower.as_mut()?.narrow(whole, None);
+                let infos =
+                    self.asker.as_mut().filter(|_| by.needs().info).map(|ask| ask(wanted(whole, &by)));
+                let narrowed = self.narrower.as_mut()?.narrow(whole, infos.as_ref());
                 self.last = Some((Arc::downgrade(whole), narrowed.clone()));
                 narrowed
             }
         };
         Some(Filtered { by, narrowed })
     }
+}
+
+/// The sockets of which it hangs on their `tcp_info` whether they match.
+fn wanted(world: &World, filter: &Filter) -> Wanted {
+    let mut wanted = Wanted::new();
+    for snapshot in &world.snapshots {
+        let scene = Scene::new(snapshot);
+        let table = &snapshot.sample.table;
+        let rows = table.rows.iter().enumerate();
+        let rows = rows.filter(|(at, row)| filter.wants_info(&scene, *at, row));
+        wanted.extend(rows.map(|(_, row)| (*row, table.origin(row))));
+    }
+    wanted
 }
 
 fn find(look: &Judged, world: &World, query: &Query, selected: Option<&RowKey>) -> (Rows, Option<usize>) {
@@ -430,11 +456,15 @@ pub fn answer(question: Question) -> Answer {
 ///
 /// # Errors
 /// When no thread can be made.
-pub fn start(questions: Arc<Mailbox<Question>>, answers: Arc<Mailbox<Answer>>) -> io::Result<JoinHandle<()>> {
+pub fn start(
+    asker: Option<Asker>,
+    questions: Arc<Mailbox<Question>>,
+    answers: Arc<Mailbox<Answer>>,
+) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("index".into()).spawn(move || {
         // However this thread ends, the drawing thread hears of it.
         let _closing = CloseOnDrop(Arc::clone(&answers));
-        let mut index = Index::default();
+        let mut index = asker.map_or_else(Index::default, Index::asking);
         while let Some(question) = questions.wait() {
             answers.post(index.answer(question));
         }
@@ -453,6 +483,7 @@ impl Drop for CloseOnDrop {
 mod tests {
     use super::*;
     use crate::model::SocketRow;
+    use crate::query::filter::Numbers;
     use crate::query::{ColumnId, Grouping, PeerColumn, Selection, Sort};
     use crate::testkit;
 
@@ -498,6 +529,62 @@ mod tests {
         assert!(!peers(PeerColumn::Total, 5).same_order(&sockets(5)));
     }
 
+    fn filter(text: &str) -> Option<Arc<Filter>> {
+        Filter::parse(text, &Numbers).unwrap()
+    }
+
+    #[test]
+    fn a_world_is_narrowed_once_and_a_filter_on_times_asks_for_the_rows_that_it_hangs_on() {
+        let look = look_at(testkit::many(500));
+        let closed = look.world.snapshots[0].sample.table.rows.iter();
+        let closed = closed.filter(|r| r.state == crate::model::TcpState::CloseWait).count();
+        let (asked, seen) = std::sync::mpsc::channel();
+        let mut index = Index::asking(Box::new(move |wanted| {
+            asked.send(wanted.len()).unwrap();
+            // A round trip of 25 ms for the first of them, nothing about the others.
+            let mut info = vec![0; 280];
+            info[68..72].copy_from_slice(&25_000_u32.to_ne_bytes());
+            wanted
+                .first()
+                .map(|(row, _)| (row.cookie(), Some(crate::model::TcpInfo::new(&info))))
+                .into_iter()
+                .collect()
+        }));
+        let mut ask = |filter: Option<Arc<Filter>>| {
+            index.answer(Question {
+                id: 1,
+                look: Arc::clone(&look),
+                query: sockets(50),
+                filter,
+                selected: None,
+            })
+        };
+        let slow = filter("state close-wait and rtt > 20ms");
+        for _ in 0..2 {
+            let answer = ask(slow.clone());
+            assert_eq!(answer.rows.matching(), 1);
+            assert_eq!(answer.filtered.unwrap().narrowed.unknown, closed - 1);
+        }
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [closed], "one question for one look");
+        assert_eq!(ask(filter("state close-wait")).rows.matching(), closed);
+        assert_eq!(ask(None).rows.matching(), 500);
+        assert_eq!(seen.try_iter().count(), 0);
+    }
+
+    #[test]
+    fn a_socket_that_a_filter_hides_is_told_from_one_that_ended() {
+        let look = look_at(testkit::many(500));
+        let key = |id| Some(RowKey::Socket(SocketKey { netns: 4_026_531_840, id }));
+        let ask = |id, text| {
+            let filter = filter(text);
+            answer(Question { id: 1, look: Arc::clone(&look), query: sockets(50), filter, selected: key(id) })
+        };
+        assert!(ask(7, "sport 1").hidden);
+        assert!(!ask(7, "sport 443").hidden && ask(7, "sport 443").selected_at.is_some());
+        assert!(!ask(999_999, "sport 1").hidden);
+        assert!(!ask(999_999, "").hidden);
+    }
+
     #[test]
     fn the_thread_answers_the_newest_question_and_ends_with_its_mailbox() {
         let look = look_at(testkit::many(100));
@@ -511,7 +598,7 @@ mod tests {
         };
         questions.post(question(1));
         questions.post(question(7));
-        let thread = start(Arc::clone(&questions), Arc::clone(&answers)).unwrap();
+        let thread = start(None, Arc::clone(&questions), Arc::clone(&answers)).unwrap();
         assert_eq!(answers.wait().unwrap().rows.len(), 7);
         questions.close();
         thread.join().unwrap();

@@ -11,6 +11,7 @@ use crate::engine::closer::{Answered, Order};
 use crate::engine::{Detailed, Look, Options};
 use crate::model::{Origin, SocketRow};
 use crate::query::RowId;
+use crate::query::filter::Needs;
 
 use super::filter::reader::{Read, Reading};
 use super::index::{Answer, Question};
@@ -70,6 +71,8 @@ pub enum Effect {
     Ask(Question),
     /// Have the text of a filter read.
     Read(Reading),
+    /// What the filter has to know of each look.
+    Need(Needs),
     /// Put a text into the clipboard of the terminal.
     Copy(String),
     /// Something for the closing thread.

@@ -24,11 +24,12 @@ use crate::engine::mailbox::{Bell, Mailbox};
 use crate::engine::{Collector, Detailed, Look, Options, SystemNames};
 use crate::model::{Origin, SocketRow};
 use crate::query::RowId;
+use crate::query::filter::Needs;
 
 use super::app::App;
 use super::filter::FilterState;
 use super::filter::reader::Readers;
-use super::index::{self, Question};
+use super::index::{self, Asker, Question};
 use super::msg::{Effect, Msg, Signal};
 use super::page::{Page, TablePage};
 use super::side::Side;
@@ -86,6 +87,10 @@ pub trait Control {
     fn ask(&self, row: SocketRow, origin: Origin);
     /// Ask the socket of a row for its options; the answer comes through [`Feed::options`].
     fn probe(&self, world: Arc<World>, row: RowId);
+    /// What a filter has to know of each look from the next one on.
+    fn need(&self, needs: Needs);
+    /// Someone who asks for `tcp_info`, for the index thread; `None` where nobody can be asked.
+    fn asker(&self) -> Option<Asker>;
 }
 
 impl Control for Collector {
@@ -103,6 +108,15 @@ impl Control for Collector {
 
     fn probe(&self, world: Arc<World>, row: RowId) {
         Self::probe(self, world, row);
+    }
+
+    fn need(&self, needs: Needs) {
+        Self::need(self, needs);
+    }
+
+    fn asker(&self) -> Option<Asker> {
+        let mut inquirer = self.inquirer();
+        Some(Box::new(move |wanted| inquirer.ask(wanted)))
     }
 }
 
@@ -170,7 +184,7 @@ impl<'a, C: Control> Wires<'a, C> {
         let sender = Sender { queue, bell: Arc::clone(&feed.bell) };
         let questions = Arc::new(Mailbox::new());
         let answers = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
-        index::start(Arc::clone(&questions), Arc::clone(&answers))?;
+        index::start(control.asker(), Arc::clone(&questions), Arc::clone(&answers))?;
         let readers = Readers::start(&SystemNames, || Mailbox::with_bell(Arc::clone(&feed.bell)))?;
         let orders = Arc::new(Mailbox::new());
         let answered = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
@@ -286,6 +300,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                         wires.readers.post(reading);
                     }
                     Effect::Copy(text) => terminal.copy(&text)?,
+                    Effect::Need(needs) => wires.control.need(needs),
                     Effect::Order(order) => drop(wires.orders.post(order)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
@@ -419,6 +434,7 @@ pub fn run<C: Control>(
     let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
     let Start { filter, read_only, udp } = start;
+    control.need(filter.in_force.as_ref().map(|f| f.needs()).unwrap_or_default());
     let mut app = App { filter, read_only, ..App::new(terminal.size()?, interval) };
     if udp {
         app.trail.push(Page::Table(Box::new(TablePage::udp())));

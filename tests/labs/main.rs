@@ -22,6 +22,7 @@ mod processes_table;
 mod resolve;
 mod scenarios;
 mod scenarios_command;
+mod screen;
 mod ss;
 mod states;
 #[path = "../pty/harness.rs"]

@@ -66,27 +66,29 @@ fn what_ss_cannot_say_is_told() {
     assert!(!rig.text().contains("As a command"));
 }
 
+/// Knows every cgroup.
+struct AnyCgroup;
+impl Lookup for AnyCgroup {
+    fn service(&self, _: &str) -> Option<u16> {
+        None
+    }
+    fn interface(&self, _: &str) -> Option<u32> {
+        None
+    }
+    fn cgroup(&self, _: &str) -> Option<u64> {
+        Some(1)
+    }
+    fn user(&self, _: &str) -> Option<u32> {
+        None
+    }
+    fn host(&self, name: &str) -> Vec<tcptop::model::Ip> {
+        Numbers.host(name)
+    }
+}
+
 #[test]
 fn what_could_command_a_terminal_is_not_copied() {
     let hostile = "cgroup /x\u{1b}[201~";
-    struct AnyCgroup;
-    impl Lookup for AnyCgroup {
-        fn service(&self, _: &str) -> Option<u16> {
-            None
-        }
-        fn interface(&self, _: &str) -> Option<u32> {
-            None
-        }
-        fn cgroup(&self, _: &str) -> Option<u64> {
-            Some(1)
-        }
-        fn user(&self, _: &str) -> Option<u32> {
-            None
-        }
-        fn host(&self, name: &str) -> Vec<tcptop::model::Ip> {
-            Numbers.host(name)
-        }
-    }
     let mut rig = Rig::new(80, 24);
     let filter = Filter::parse(hostile, &AnyCgroup).unwrap();
     rig.app.filter = FilterState::starting_with(filter, hostile);

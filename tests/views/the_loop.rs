@@ -14,7 +14,9 @@ use tcptop::analysis::World;
 use tcptop::diagnose::Judged;
 use tcptop::model::{Origin, SocketRow};
 use tcptop::query::RowId;
+use tcptop::query::filter::Needs;
 use tcptop::tui::app::App;
+use tcptop::tui::index::Asker;
 use tcptop::tui::msg::{Msg, Signal};
 use tcptop::tui::runtime::{self, Wires, run_loop};
 use tcptop::tui::theme::{Builtin, Theme, UNICODE};
@@ -121,6 +123,12 @@ impl Control for FakeEngine {
     fn probe(&self, world: Arc<World>, id: RowId) {
         let row = &world.snapshots[usize::from(id.ns)].sample.table.rows[id.row as usize];
         self.0.send(format!("options of {}", row.peer_endpoint())).unwrap();
+    }
+
+    fn need(&self, _: Needs) {}
+
+    fn asker(&self) -> Option<Asker> {
+        None
     }
 }
 

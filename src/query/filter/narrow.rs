@@ -29,6 +29,11 @@ impl Narrowed {
             None => "; the processes were not looked at".to_owned(),
             Some(owners) => owners.blindness().map_or_else(String::new, |b| format!("; {b}")),
         };
+        let why = if filter.needs().info && why.is_empty() {
+            "; the kernel did not tell, or not in time".to_owned()
+        } else {
+            why
+        };
         (n > 0).then(|| format!("{n} socket{s} left out: it is not known whether they match the filter{why}"))
     }
 }

@@ -71,13 +71,16 @@ pub fn selection(selection: &Selection) -> Said {
         },
         Selection::States(mask) => Is::State(mask).into(),
         Selection::Processes(ref key) => processes(key),
+        Selection::Cookies { .. } => unsaid("cookie"),
     }
+}
+
+fn unsaid(what: &str) -> Said {
+    Said { expr: None, notes: vec![format!("ss cannot choose by {what}; left out")] }
 }
 
 fn processes(key: &ProcessKey) -> Said {
     let text = |word, text: &str| Is::Text(word, text.into(), false).into();
-    let unsaid =
-        |what: &str| Said { expr: None, notes: vec![format!("ss cannot choose by {what}; left out")] };
     match key {
         ProcessKey::Pid(pid) => Is::Number(Field::Pid, Op::Eq, (*pid).into()).into(),
         ProcessKey::User(uid) => Is::Number(Field::Uid, Op::Eq, (*uid).into()).into(),

@@ -168,6 +168,8 @@ pub fn accept(app: &mut App, read: Read, effects: &mut Vec<Effect>) {
 fn put_in_force(app: &mut App, filter: Option<Arc<Filter>>, effects: &mut Vec<Effect>) {
     if app.filter.in_force != filter {
         app.filter.in_force = filter;
+        let needs = app.filter.in_force.as_ref().map(|f| f.needs()).unwrap_or_default();
+        effects.push(Effect::Need(needs));
         ask(app, effects);
     }
 }
