@@ -32,6 +32,9 @@ fn of(app: &App) -> SsCommand {
         (filter, view) => filter.or(view),
     };
     let mut command = to_ss(expr.as_ref(), sorted_by);
+    if matches!(app.table().map(|table| &table.query), Some(Query::Udp(_))) {
+        command.command = command.command.replacen("-tanoe", "-uanoe", 1);
+    }
     command.notes.splice(0..0, said.notes);
     if app.stream.world().is_some_and(|w| w.snapshots.len() > 1) {
         command
@@ -53,12 +56,18 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
             .map(|(row, _)| socket(row.local_endpoint(), row.state.has_peer().then(|| row.peer_endpoint())));
         return (Said { expr, notes: Vec::new() }, None);
     }
+    if let Some(Page::Finding(finding)) = app.trail.last()
+        && let Some(Query::Sockets(proof)) = finding.proof().map(|page| page.query)
+    {
+        return (selection(&proof.select), None);
+    }
     let Some(table) = app.table() else { return (Said::default(), None) };
     match &table.query {
         Query::Sockets(q) => {
             let Sort { column, .. } = q.sort;
             (selection(&q.select), Some(column.spec().name))
         }
+        Query::Udp(q) => (selection(&q.select), Some(q.sort.column.spec().name)),
         Query::Peers(_) => (rows(Some(connections()), "peer"), None),
         Query::Destinations(_) => (rows(Some(connections()), "destination"), None),
         Query::Listeners(_) => (Said { expr: Some(listeners()), notes: Vec::new() }, None),

@@ -116,7 +116,7 @@ pub enum When {
     Peers,
     /// In tables of processes.
     Processes,
-    /// Where something is chosen that could be closed: in tables and the detail of a socket.
+    /// Where something is chosen that could be closed: in tables, the detail of a socket, and a finding.
     Rows,
     /// While connections are shown before they are closed.
     AskToClose,
@@ -141,7 +141,7 @@ impl When {
             Self::Outside => {
                 place.is_table() || matches!(place, Place::Detail | Place::Finding | Place::Topic)
             }
-            Self::Rows => place.is_table() || matches!(place, Place::Detail),
+            Self::Rows => place.is_table() || matches!(place, Place::Detail | Place::Finding),
             Self::AskToClose => matches!(place, Place::AskToClose),
             Self::Tables => place.is_table(),
             Self::Peers => matches!(place, Place::Peers),

@@ -9,8 +9,10 @@ use tcptop::diagnose::{
     Context, Draft, Evidence, Finding, Judge, Judged, Judgement, NotExamined, Rule, Severity, Source, Status,
     Subject, Value, Verdict,
 };
+use tcptop::engine::closer::Order;
 use tcptop::model::{SocketRow, TcpState};
-use tcptop::tui::msg::Msg;
+use tcptop::query::kill::meant;
+use tcptop::tui::msg::{Effect, Msg};
 use tcptop::tui::screen::Screen;
 
 use crate::rig::Rig;
@@ -218,6 +220,13 @@ fn enter_shows_the_sockets_that_prove_it_and_follows_them() {
     rig.key(KeyCode::Esc);
     rig.key(KeyCode::Esc);
     assert!(rig.text().contains("─ Finding ─") && rig.text().contains("3 sockets that prove it"));
+    // They can be closed together from there.
+    rig.keys("K");
+    let Some(Effect::Order(Order::Plan { world, meant: which, .. })) = rig.effects.last() else {
+        panic!("{:?}", rig.effects)
+    };
+    assert_eq!(meant(world, which).len(), 3);
+    assert!(rig.text().contains("Meant: the sockets that prove the finding"), "{}", rig.text());
 }
 
 #[test]

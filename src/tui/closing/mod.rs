@@ -173,6 +173,15 @@ fn chosen(app: &App) -> Option<(Arc<World>, Vec<Meant>, String)> {
         let world = &detail.answer.as_ref()?.world;
         return Some((Arc::clone(world), vec![Meant::Socket(detail.key)], "this socket".to_owned()));
     }
+    if let Some(Page::Finding(finding)) = app.trail.last() {
+        let Query::Sockets(proof) = finding.proof()?.query else { return None };
+        let world = Arc::clone(app.stream.world()?);
+        return Some((
+            world,
+            vec![Meant::Those(proof.select)],
+            "the sockets that prove the finding".to_owned(),
+        ));
+    }
     let table = app.table()?;
     let world = Arc::clone(&table.answer.as_ref()?.world);
     if table.marks.is_empty() {
