@@ -224,7 +224,9 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     };
     lines.extend(wrap(meaning, width).into_iter().map(|l| vec![(l, Role::Label)]));
     lines.push(Vec::new());
-    lines.extend(options::lines(&page.options, row, &snapshot.sample.facts.sysctls, width));
+    if snapshot.sample.protocol == Protocol::Tcp {
+        lines.extend(options::lines(&page.options, row, &snapshot.sample.facts.sysctls, width));
+    }
     lines.extend(attributes(snapshot, row, at, page.options.known(), width, glyphs));
     match &page.live {
         None => {}

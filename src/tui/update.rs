@@ -198,6 +198,10 @@ fn accept_options(app: &mut App, (cookie, options): Options) {
 fn probe(app: &mut App, effects: &mut Vec<Effect>) {
     let agreed = app.probing == Consent::Given;
     let Some(Page::Detail(page)) = app.trail.last_mut() else { return };
+    if page.protocol() == Some(Protocol::Udp) {
+        app.notice = Some("keepalive is of TCP; a UDP socket has none");
+        return;
+    }
     let Some((answer, id)) = page.answer.as_ref().and_then(|a| Some((a, a.rows.row(0)?))) else { return };
     page.scroll = 0;
     if !agreed && page.options != Asking::Offered {

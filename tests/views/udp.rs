@@ -136,6 +136,9 @@ fn a_udp_socket_is_explained_without_what_only_tcp_has() {
     reads(&rig.line_with("more a minute"), &["+1200"]);
     assert!(!rig.effects.iter().any(|e| matches!(e, Effect::Detail(..))), "the exact question is about TCP");
     picture("udp_detail", &rig);
+    rig.keys("o");
+    assert!(rig.text().contains("keepalive is of TCP"), "{}", rig.text());
+    assert!(!rig.effects.iter().any(|e| matches!(e, Effect::Probe(..))));
     rig.keys("K");
     rig.key(KeyCode::Esc);
     assert!(rig.cursor_line().contains("0.0.0.0:514"));
