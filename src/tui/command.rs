@@ -56,7 +56,7 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
             .map(|(row, _)| socket(row.local_endpoint(), row.state.has_peer().then(|| row.peer_endpoint())));
         return (Said { expr, notes: Vec::new() }, None);
     }
-    if let Some(Page::Finding(finding)) = app.trail.last()
+    if let Some(Page::Topic(finding)) = app.trail.last()
         && let Some(Query::Sockets(proof)) = finding.proof().map(|page| page.query)
     {
         return (selection(&proof.select), None);
@@ -73,7 +73,11 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
         Query::Listeners(_) => (Said { expr: Some(listeners()), notes: Vec::new() }, None),
         Query::Processes(_) => (rows(None, "process (its option -p names them)"), None),
         Query::Findings(_) | Query::Finding(_) => (rows(None, "finding"), None),
-        Query::Socket(_) => (Said::default(), None),
+        Query::Socket(_)
+        | Query::Sysctls(_)
+        | Query::Sysctl(..)
+        | Query::Counters(_)
+        | Query::Counter(..) => (Said::default(), None),
     }
 }
 

@@ -173,7 +173,7 @@ fn chosen(app: &App) -> Option<(Arc<World>, Vec<Meant>, String)> {
         let world = &detail.answer.as_ref()?.world;
         return Some((Arc::clone(world), vec![Meant::Socket(detail.key)], "this socket".to_owned()));
     }
-    if let Some(Page::Finding(finding)) = app.trail.last() {
+    if let Some(Page::Topic(finding)) = app.trail.last() {
         let Query::Sockets(proof) = finding.proof()?.query else { return None };
         let world = Arc::clone(app.stream.world()?);
         return Some((
