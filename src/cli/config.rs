@@ -79,9 +79,8 @@ impl Config {
         let file = ForeignText::from(&*path.to_string_lossy());
         let text = match read(&path) {
             Ok(text) => text,
-            Err(why) if named.is_none() && why.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
+            // Under sudo -u or su the home of before is still named: what may not be read is not this user's file.
+            Err(why) if named.is_none() && is_not_ours(&why) => return Ok(Self::default()),
             Err(why) => return Err(ConfigError::Unreadable { file, why }),
         };
         Self::parse(&text).map_err(|Fault { at, why }| {
@@ -130,6 +129,11 @@ fn usual_path(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let folder = |name| var(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")))?;
     Some(config.join("tcptop").join("config.toml"))
+}
+
+/// Whether there is no file of this user's.
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
 fn read(path: &Path) -> io::Result<String> {

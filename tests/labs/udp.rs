@@ -130,8 +130,10 @@ fn the_process_of_a_socket_that_drops_is_named() {
             let held = row["processes"][0]["pid"].as_u64() == Some(pid.into());
             if held && row["drops"].as_u64() > Some(0) { Ok(()) } else { Err(row.to_string()) }
         });
-        let text =
-            tool::list_text(&host, &["-u", "--sort", "drops", "--columns", "state,drops,local,process"]);
+        let text = tool::list_text(
+            &host,
+            &["-u", "--text", "--sort", "drops", "--columns", "state,drops,local,process"],
+        );
         let first = text.lines().nth(1).unwrap();
         assert!(first.starts_with("UNCONN") && first.contains(&at.to_string()), "{text}");
         assert!(first.contains(&format!("[{pid}]")), "{text}");
