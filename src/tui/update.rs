@@ -1,31 +1,33 @@
 //! What a message does to the state of the screen. Pure: no clock, no terminal, no kernel; what has to be done outside
 //! is returned.
 
+mod mouse;
+mod pages;
+mod tables;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::{Position, Size};
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
+use ratatui::layout::Size;
 
 use crate::diagnose::Judged;
 use crate::engine::{Detailed, Options};
 use crate::model::Protocol;
-use crate::query::{Column, Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, Sort, process_cell};
 
 use super::app::{App, Overlay};
 use super::closing::{self, Closing};
-use super::columns::{self, Fit, fit};
 use super::command;
 use super::filter;
-use super::findings;
-use super::index::{Answer, Query, Question, RowKey, Rows, snapshot};
+use super::index::{Answer, Query, Question};
 use super::keymap::{self, Action};
-use super::layout::{Layout, TableArea};
+use super::layout::Layout;
 use super::msg::{Effect, Msg, Signal};
 use super::options::{Asking, Consent};
-use super::page::{DetailPage, Page, TablePage};
-use super::screen::Screen;
-use super::topic::TopicPage;
+use super::page::Page;
+use mouse::mouse;
+use pages::{back, go, open, udp};
+use tables::{How, group, keep_text_on_screen, scroll, scroll_columns, sort, to_end};
 
 /// How often one may look.
 pub const INTERVALS: [Duration; 9] = [
@@ -39,9 +41,6 @@ pub const INTERVALS: [Duration; 9] = [
     Duration::from_secs(30),
     Duration::from_secs(60),
 ];
-
-/// Lines that one notch of the wheel moves.
-const WHEEL: isize = 3;
 
 /// Applies a message.
 pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
@@ -317,234 +316,6 @@ fn overlay(app: &mut App, which: Overlay) {
     };
 }
 
-fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
-    let height = Layout::of(app).page_height();
-    if let Some((_, line)) = &mut app.overlay {
-        *line = line.saturating_add_signed(by);
-    } else if let Some(line) = app.trail.last_mut().and_then(Page::scroll_mut) {
-        *line = line.saturating_add_signed(by);
-    } else if let Some(table) = app.table_mut() {
-        table.step(by, height);
-        lines_changed(app, height, effects);
-    }
-    keep_text_on_screen(app, height);
-}
-
-/// Text cannot be scrolled beyond its last line.
-fn keep_text_on_screen(app: &mut App, height: usize) {
-    let last = match (&app.overlay, &app.closing) {
-        (Some((Overlay::Closing, _)), Some(closing)) => {
-            let (lines, seen) = closing::draw::height(closing, Layout::of(app).text);
-            lines.saturating_sub(seen)
-        }
-        _ => super::text::height(app).saturating_sub(height),
-    };
-    if let Some((_, line)) = &mut app.overlay {
-        *line = (*line).min(last);
-    } else if let Some(line) = app.trail.last_mut().and_then(Page::scroll_mut) {
-        *line = (*line).min(last);
-    }
-}
-
-fn to_end(app: &mut App, bottom: bool, effects: &mut Vec<Effect>) {
-    let height = Layout::of(app).page_height();
-    if app.overlay.is_none()
-        && let Some(table) = app.table_mut()
-    {
-        if bottom {
-            table.put(usize::MAX, height);
-        } else {
-            table.top();
-        }
-        lines_changed(app, height, effects);
-        return;
-    }
-    scroll(app, if bottom { isize::MAX } else { isize::MIN + 1 }, effects);
-}
-
-fn scroll_columns(app: &mut App, right: bool) {
-    let Some(table) = app.table_mut() else { return };
-    let last = table.widths.len().saturating_sub(2);
-    table.skip = if right { (table.skip + 1).min(last) } else { table.skip.saturating_sub(1) };
-}
-
-/// How to change the order.
-#[derive(Clone, Copy)]
-enum How {
-    Beside { right: bool },
-    Reversed,
-    Clicked { x: u16 },
-}
-
-impl How {
-    fn apply<C: Column>(self, columns: &Fit<C>, sort: &mut Sort<C>) {
-        *sort = match self {
-            Self::Beside { right } => columns.beside(*sort, right),
-            Self::Reversed => sort.reversed(),
-            Self::Clicked { x } => columns.clicked(*sort, x),
-        };
-    }
-}
-
-fn sort(app: &mut App, effects: &mut Vec<Effect>, how: How) {
-    let TableArea { head, .. } = Layout::of(app).table;
-    let Some(table) = app.table_mut() else { return };
-    let (skip, several) = (table.skip, table.shows_several());
-    let widths = &table.widths;
-    match &mut table.query {
-        Query::Peers(q) => how.apply(&fit(columns::PEERS, widths, true, head, skip), &mut q.sort),
-        Query::Sockets(q) => {
-            how.apply(&fit(&columns::sockets(several), widths, false, head, skip), &mut q.sort);
-        }
-        Query::Udp(q) => {
-            how.apply(&fit(&columns::udp(several), widths, false, head, skip), &mut q.sort);
-        }
-        Query::Listeners(q) => {
-            how.apply(&fit(&columns::listeners(several), widths, true, head, skip), &mut q.sort);
-        }
-        Query::Destinations(q) => {
-            how.apply(&fit(&columns::destinations(several), widths, true, head, skip), &mut q.sort);
-        }
-        Query::Processes(q) => {
-            how.apply(&fit(&columns::processes(q.group), widths, true, head, skip), &mut q.sort);
-        }
-        Query::Findings(q) => {
-            how.apply(&fit(&columns::findings(several), widths, false, head, skip), &mut q.sort);
-        }
-        Query::Sysctls(q) => how.apply(&fit(columns::SYSCTLS, widths, false, head, skip), &mut q.sort),
-        Query::Counters(q) => how.apply(&fit(columns::COUNTERS, widths, true, head, skip), &mut q.sort),
-        Query::Socket(_) | Query::Finding(_) | Query::Sysctl(..) | Query::Counter(..) => return,
-    }
-    ask(app, effects);
-}
-
-fn group(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(table) = app.table_mut() else { return };
-    match &mut table.query {
-        Query::Peers(q) => {
-            table.marks.clear();
-            q.group = if q.group == Grouping::Address { Grouping::NETWORK } else { Grouping::Address };
-        }
-        Query::Processes(q) => {
-            q.group = q.group.next();
-            // Other columns: what they showed says nothing of their widths.
-            table.widths.clear();
-            table.skip = 0;
-        }
-        Query::Sysctls(_) | Query::Counters(_) => {
-            table.query = TablePage::kernel_query(matches!(table.query, Query::Counters(_)));
-            table.answer = None;
-            table.widths.clear();
-            table.skip = 0;
-        }
-        _ => return,
-    }
-    table.top();
-    ask(app, effects);
-}
-
-fn open(app: &mut App, effects: &mut Vec<Effect>) {
-    let page = match app.trail.last() {
-        Some(Page::Topic(topic)) => topic.proof().map(|proof| Page::Table(Box::new(proof))),
-        _ => app.table().and_then(|table| behind(table, table.key_at_cursor()?)),
-    };
-    if let Some(page) = page {
-        enter(app, page, effects);
-    }
-}
-
-fn enter(app: &mut App, page: Page, effects: &mut Vec<Effect>) {
-    leave(app);
-    app.trail.push(page);
-    ask(app, effects);
-}
-
-/// What Enter on a row opens.
-fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
-    let answer = table.answer.as_ref()?;
-    let topic = |query| Some(Page::Topic(Box::new(TopicPage::new(query))));
-    let sockets = |title: String, select| Some(Page::Table(Box::new(TablePage::sockets(title, select))));
-    match (key, &table.query) {
-        (RowKey::Peer(addr), Query::Peers(q)) => {
-            let (v4_len, v6_len) = match q.group {
-                Grouping::Address => return sockets(format!("Sockets of {addr}"), Selection::peer(addr)),
-                Grouping::Prefix { v4_len, v6_len } => (v4_len, v6_len),
-            };
-            let len = if addr.is_v4() { v4_len } else { v6_len };
-            sockets(format!("Sockets of {addr}/{len}"), Selection::Peer { addr, v4_len, v6_len })
-        }
-        (key @ RowKey::Socket(_), Query::Listeners(_)) => {
-            let id = answer.rows.row(answer.rows.position(&key, &answer.world)?)?;
-            let local = snapshot(&answer.world, id)?.listeners.get(id.row as usize)?.local;
-            sockets(format!("Sockets of listener {local}"), Selection::Listener { local })
-        }
-        (RowKey::Socket(key), _) => Some(Page::Detail(Box::new(DetailPage::new(key)))),
-        (RowKey::Destination { local, peer, .. }, _) => {
-            sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
-        }
-        (key @ RowKey::Process(_), _) => {
-            let Rows::Processes(view) = &answer.rows else { return None };
-            let row = view.rows.iter().find(|r| RowKey::process(&r.key) == key)?;
-            sockets(sockets_of(row), Selection::Processes(row.key.clone()))
-        }
-        (RowKey::Finding(key), _) => topic(Query::Finding(key)),
-        (RowKey::Sysctl(name), Query::Sysctls(q)) => topic(Query::Sysctl(q.scope.netns, name)),
-        (RowKey::Counter(name), Query::Counters(q)) => topic(Query::Counter(q.scope.netns, name)),
-        (RowKey::Peer(_) | RowKey::Sysctl(_) | RowKey::Counter(_), _) => None,
-    }
-}
-
-/// What the sockets of a row of the processes table are called.
-fn sockets_of(row: &ProcessRow) -> String {
-    let name = process_cell(ProcessColumn::Name, row);
-    match &row.key {
-        ProcessKey::Pid(pid) => format!("Sockets of {name}[{pid}]"),
-        ProcessKey::Command(_) => format!("Sockets of {name}"),
-        ProcessKey::User(_) => format!("Sockets of user {name}"),
-        ProcessKey::Unit(Some(_)) | ProcessKey::Container(Some(_)) => format!("Sockets in {name}"),
-        ProcessKey::Unit(None) | ProcessKey::Container(None) | ProcessKey::Nobody(_) => {
-            format!("Sockets {name}")
-        }
-    }
-}
-
-/// Forgets the rows of what is open, before something else is.
-fn leave(app: &mut App) {
-    match app.trail.last_mut() {
-        Some(page) => page.release(),
-        None => {
-            if let Some(table) = app.table_mut() {
-                table.answer = None;
-            }
-        }
-    }
-}
-
-fn back(app: &mut App, effects: &mut Vec<Effect>) {
-    if app.overlay.take().is_none() && app.trail.pop().is_some() {
-        ask(app, effects);
-    }
-}
-
-fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
-    app.overlay = None;
-    leave(app);
-    app.trail.clear();
-    app.screen = screen;
-    ask(app, effects);
-}
-
-/// Opens the UDP sockets, or goes back to the screen.
-fn udp(app: &mut App, effects: &mut Vec<Effect>) {
-    let back = app.shows_udp();
-    leave(app);
-    app.trail.clear();
-    if !back {
-        app.trail.push(Page::Table(Box::new(TablePage::udp())));
-    }
-    ask(app, effects);
-}
-
 fn freeze(app: &mut App, effects: &mut Vec<Effect>) {
     app.stream.frozen = !app.stream.frozen;
     if !app.stream.frozen
@@ -580,43 +351,5 @@ fn interval(app: &mut App, slower: bool, effects: &mut Vec<Effect>) {
     if let Some(next) = next {
         app.stream.interval = *next;
         effects.push(Effect::SetInterval(*next));
-    }
-}
-
-fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
-    let at = Position { x: event.column, y: event.row };
-    match event.kind {
-        MouseEventKind::ScrollUp => scroll(app, -WHEEL, effects),
-        MouseEventKind::ScrollDown => scroll(app, WHEEL, effects),
-        MouseEventKind::Down(MouseButton::Left) => click(app, at, effects),
-        _ => return,
-    }
-    app.redraw = true;
-}
-
-fn click(app: &mut App, at: Position, effects: &mut Vec<Effect>) {
-    let layout = Layout::of(app);
-    if let Some(screen) = layout.tab_at(at) {
-        go(app, screen, effects);
-    } else if layout.findings.contains(at) {
-        // A line of the pane opens its finding; its frame, and the line for those that have no room, all of them.
-        match findings::key_at(app, &layout, at.y) {
-            Some(key) => enter(app, Page::Topic(Box::new(TopicPage::finding(key))), effects),
-            None => go(app, Screen::Findings, effects),
-        }
-    } else if layout.table.head.contains(at) {
-        sort(app, effects, How::Clicked { x: at.x });
-    } else if layout.table.rows.contains(at)
-        && let Some(table) = app.table_mut()
-    {
-        let line = table.offset + usize::from(at.y - layout.table.rows.y);
-        if line < table.lines() {
-            let again = table.selected.is_some() && table.cursor == line;
-            table.put(line, layout.page_height());
-            // A click on the row that is already chosen opens it, as Enter does.
-            if again {
-                open(app, effects);
-            }
-        }
     }
 }

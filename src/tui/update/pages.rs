@@ -1,0 +1,117 @@
+//! Opening pages and going back.
+
+use crate::query::{Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, process_cell};
+
+use super::super::app::App;
+use super::super::index::{Query, RowKey, Rows, snapshot};
+use super::super::msg::Effect;
+use super::super::page::{DetailPage, Page, TablePage};
+use super::super::screen::Screen;
+use super::super::topic::TopicPage;
+use super::ask;
+
+/// Opens what is under the cursor.
+pub(super) fn open(app: &mut App, effects: &mut Vec<Effect>) {
+    let page = match app.trail.last() {
+        Some(Page::Topic(topic)) => topic.proof().map(|proof| Page::Table(Box::new(proof))),
+        _ => app.table().and_then(|table| behind(table, table.key_at_cursor()?)),
+    };
+    if let Some(page) = page {
+        enter(app, page, effects);
+    }
+}
+
+/// Opens a page.
+pub(super) fn enter(app: &mut App, page: Page, effects: &mut Vec<Effect>) {
+    leave(app);
+    app.trail.push(page);
+    ask(app, effects);
+}
+
+/// What Enter on a row opens.
+fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
+    let answer = table.answer.as_ref()?;
+    let topic = |query| Some(Page::Topic(Box::new(TopicPage::new(query))));
+    let sockets = |title: String, select| Some(Page::Table(Box::new(TablePage::sockets(title, select))));
+    match (key, &table.query) {
+        (RowKey::Peer(addr), Query::Peers(q)) => {
+            let (v4_len, v6_len) = match q.group {
+                Grouping::Address => return sockets(format!("Sockets of {addr}"), Selection::peer(addr)),
+                Grouping::Prefix { v4_len, v6_len } => (v4_len, v6_len),
+            };
+            let len = if addr.is_v4() { v4_len } else { v6_len };
+            sockets(format!("Sockets of {addr}/{len}"), Selection::Peer { addr, v4_len, v6_len })
+        }
+        (key @ RowKey::Socket(_), Query::Listeners(_)) => {
+            let id = answer.rows.row(answer.rows.position(&key, &answer.world)?)?;
+            let local = snapshot(&answer.world, id)?.listeners.get(id.row as usize)?.local;
+            sockets(format!("Sockets of listener {local}"), Selection::Listener { local })
+        }
+        (RowKey::Socket(key), _) => Some(Page::Detail(Box::new(DetailPage::new(key)))),
+        (RowKey::Destination { local, peer, .. }, _) => {
+            sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
+        }
+        (key @ RowKey::Process(_), _) => {
+            let Rows::Processes(view) = &answer.rows else { return None };
+            let row = view.rows.iter().find(|r| RowKey::process(&r.key) == key)?;
+            sockets(sockets_of(row), Selection::Processes(row.key.clone()))
+        }
+        (RowKey::Finding(key), _) => topic(Query::Finding(key)),
+        (RowKey::Sysctl(name), Query::Sysctls(q)) => topic(Query::Sysctl(q.scope.netns, name)),
+        (RowKey::Counter(name), Query::Counters(q)) => topic(Query::Counter(q.scope.netns, name)),
+        (RowKey::Peer(_) | RowKey::Sysctl(_) | RowKey::Counter(_), _) => None,
+    }
+}
+
+/// What the sockets of a row of the processes table are called.
+fn sockets_of(row: &ProcessRow) -> String {
+    let name = process_cell(ProcessColumn::Name, row);
+    match &row.key {
+        ProcessKey::Pid(pid) => format!("Sockets of {name}[{pid}]"),
+        ProcessKey::Command(_) => format!("Sockets of {name}"),
+        ProcessKey::User(_) => format!("Sockets of user {name}"),
+        ProcessKey::Unit(Some(_)) | ProcessKey::Container(Some(_)) => format!("Sockets in {name}"),
+        ProcessKey::Unit(None) | ProcessKey::Container(None) | ProcessKey::Nobody(_) => {
+            format!("Sockets {name}")
+        }
+    }
+}
+
+/// Forgets the rows of what is open, before something else is.
+fn leave(app: &mut App) {
+    match app.trail.last_mut() {
+        Some(page) => page.release(),
+        None => {
+            if let Some(table) = app.table_mut() {
+                table.answer = None;
+            }
+        }
+    }
+}
+
+/// Closes the text that lies over everything, else the newest page.
+pub(super) fn back(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.overlay.take().is_none() && app.trail.pop().is_some() {
+        ask(app, effects);
+    }
+}
+
+/// Opens a screen of the tabs.
+pub(super) fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
+    app.overlay = None;
+    leave(app);
+    app.trail.clear();
+    app.screen = screen;
+    ask(app, effects);
+}
+
+/// Opens the UDP sockets, or goes back to the screen.
+pub(super) fn udp(app: &mut App, effects: &mut Vec<Effect>) {
+    let back = app.shows_udp();
+    leave(app);
+    app.trail.clear();
+    if !back {
+        app.trail.push(Page::Table(Box::new(TablePage::udp())));
+    }
+    ask(app, effects);
+}
