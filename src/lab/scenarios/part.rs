@@ -92,7 +92,7 @@ pub enum Conduct {
     Answer,
     /// Sends back what comes first, and closes.
     AnswerOnce,
-    /// Answers whatever comes with [`PAGE`] bytes, and goes on.
+    /// Answers whatever comes with a page, and goes on.
     Deliver,
     /// Closes at once.
     Close,
