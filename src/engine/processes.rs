@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use super::mailbox::Mailbox;
 use crate::analysis::Snapshot;
 use crate::model::{Owners, Sample};
-use crate::sys::processes::{Listed, Scanner};
+use crate::sys::processes::{Listed, Scanner, let_others_go_first};
 
 /// The part of one core that following the processes may take, one in so many.
 const SHARE: u32 = 50;
@@ -59,6 +59,10 @@ impl Finder {
                 let (samples, scanned) = std::thread::scope(|scope| {
                     let scan =
                         std::thread::Builder::new().name("processes".into()).spawn_scoped(scope, || {
+                            if patience.is_some() {
+                                // Whoever waits waits for the dump, which may use every processor that there is.
+                                let_others_go_first();
+                            }
                             let mut scanner = Box::new(Scanner::open().ok()?);
                             let finished = scanner.scan_all(enough);
                             Some((scanner, finished))

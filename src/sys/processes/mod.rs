@@ -68,6 +68,12 @@ pub struct Scanner {
     newest: Option<Arc<Owners>>,
 }
 
+/// Lowers the priority of the calling thread, and of no other: `nice` is a thread's own on Linux (setpriority(2)).
+pub fn let_others_go_first() {
+    // It may always be lowered; where a sandbox forbids it the thread is only less polite.
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
 impl Scanner {
     /// A scanner that knows nothing yet.
     ///
