@@ -34,12 +34,22 @@ pub struct Dumped {
     pub completeness: Completeness,
 }
 
+/// For how many sockets there is room at the first dump.
+const FIRST_ROOM: usize = 1024;
+
 /// What a dumper learns from its first dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Learned {
     way: Way,
     sees_bound: bool,
     capacity: usize,
+}
+
+impl Learned {
+    /// What holds for every namespace of this kernel.
+    pub const fn of_the_kernel(self) -> Self {
+        Self { capacity: FIRST_ROOM, ..self }
+    }
 }
 
 /// Dumps TCP tables over `sock_diag`.
@@ -63,7 +73,7 @@ impl Dumper {
             second: None,
             probe,
             sees_bound: false,
-            capacity: 1024,
+            capacity: FIRST_ROOM,
             asked: Asked::default(),
         }
     }

@@ -72,6 +72,16 @@ impl Live {
         }
     }
 
+    /// The same with what was learned of this kernel in another namespace: no socket of ours need be seen in this one.
+    pub(super) fn knowing(self, learned: Option<Learned>) -> Self {
+        Self { learned: learned.map(Learned::of_the_kernel), ..self }
+    }
+
+    /// What was learned of this kernel so far.
+    pub(super) const fn learned(&self) -> Option<Learned> {
+        self.learned
+    }
+
     /// Opens the socket in the calling thread's namespace.
     pub(super) fn connect(&mut self) {
         let wanted = self.options.wanted;

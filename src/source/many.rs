@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
+use super::dump::Learned;
 use super::live::ask;
 use super::{Live, LiveOptions, Source, SourceError};
 use crate::model::{Asked, Host, Netns, Origin, Protocols, Sample, SocketDetail, SocketRow, Unexamined};
@@ -65,6 +66,8 @@ pub struct Many {
     started: Instant,
     /// What is remembered of each namespace, and the way in.
     spaces: FxHashMap<u64, (Live, PathBuf)>,
+    /// What the first namespace told of this kernel.
+    learned: Option<Learned>,
     /// The socket that answers questions between two looks, and whose it is.
     asking: Option<(u64, DiagSocket)>,
     unexamined: Vec<Unexamined>,
@@ -85,6 +88,7 @@ impl Many {
             own: current_netns(),
             started: Instant::now(),
             spaces: FxHashMap::default(),
+            learned: None,
             asking: None,
             unexamined: Vec::new(),
             asked: Asked::default(),
@@ -132,20 +136,21 @@ impl Many {
 
     fn look_into(&mut self, found: &Found) -> io::Result<Result<Vec<Sample>, SourceError>> {
         let inode = found.netns.inode;
-        let (options, started, netns) = (self.options, self.started, &found.netns);
-        let (live, path) = self
-            .spaces
-            .entry(inode)
-            .or_insert_with(|| (Live::closed(options, netns.clone(), started), found.path.clone()));
+        let (options, started, netns, learned) = (self.options, self.started, &found.netns, self.learned);
+        let (live, path) = self.spaces.entry(inode).or_insert_with(|| {
+            (Live::closed(options, netns.clone(), started).knowing(learned), found.path.clone())
+        });
         path.clone_from(&found.path);
         live.ask_for(self.asked.clone());
         live.watch(self.protocols);
-        enter(path, inode, || {
+        let samples = enter(path, inode, || {
             live.connect();
             let samples = live.look();
             live.disconnect();
             samples
-        })
+        });
+        self.learned = self.learned.or(live.learned());
+        samples
     }
 }
 

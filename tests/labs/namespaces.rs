@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tcptop::lab::Host;
-use tcptop::model::{Sample, TcpState};
+use tcptop::model::Sample;
 use tcptop::source::{LiveOptions, Many, Source, SourceError, Target};
 use tcptop::sys::{current_netns, netns_find};
 
@@ -56,9 +56,9 @@ fn open_here(inode: u64) -> usize {
 /// How many sockets of each of these namespaces a look at all found.
 fn seen(source: &mut Many, inodes: &[u64]) -> Vec<Option<usize>> {
     let samples = source.look().unwrap();
-    // Somebody who looks at all namespaces at this moment has a socket of his own in each.
-    let listeners = |s: &Sample| s.table.rows.iter().filter(|r| r.state == TcpState::Listen).count();
-    let of = |inode: &u64| samples.iter().find(|s| s.netns.inode == *inode).map(listeners);
+    // Nobody who looks at all namespaces has a socket of his own in another one.
+    let sockets = |s: &Sample| s.table.rows.len();
+    let of = |inode: &u64| samples.iter().find(|s| s.netns.inode == *inode).map(sockets);
     inodes.iter().map(of).collect()
 }
 
