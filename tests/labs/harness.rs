@@ -59,7 +59,7 @@ fn say(line: &str) {
 }
 
 /// How long the kernel may take to get where a test wants it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until there is an answer; fails with the last objection at the deadline.
 #[track_caller]
