@@ -200,7 +200,7 @@ scenarios! {
     mtu_mismatch "mtu-mismatch" Proof { promises: &[("nic-drops", "interface", "warning")], ..PLAIN };
     udp_overflow "udp-overflow" Proof { promises: &[("udp-buffer-errors", "socket", "warning")], ..PLAIN };
     conntrack_full "conntrack-full" Proof { promises: &[("conntrack-full", "host", "critical")], ..PLAIN };
-    conntrack_clash "conntrack-clash" Proof { promises: &[("conntrack-clash", "host", "warning")], also: &["syn-sent-pileup"], ..PLAIN };
+    conntrack_clash "conntrack-clash" Proof { promises: &[("conntrack-clash", "host", "warning")], also: &["syn-sent-pileup"], seconds: 5, ..PLAIN };
     conntrack_short_timeout "conntrack-short-timeout" Proof { promises: &[("no-keepalive", "process", "warning")], set: &["no-keepalive.idle_s=2"], ..PLAIN };
     folklore_sysctls "folklore-sysctls" Proof {
         promises: &[
