@@ -56,24 +56,22 @@ impl Walker {
         self.program = condition.and_then(program).unwrap_or_default();
     }
 
-    /// Dumps; a kernel that refuses the old request is asked family by family, and one that refuses the condition is asked
-    /// for everything.
+    /// Dumps; a kernel that refuses the condition is asked for everything, and one that refuses the old request family by
+    /// family.
     pub fn walk(&mut self, errand: Errand, intake: &mut Intake) -> Result<DumpReport, DumpError> {
         let before = intake.len();
-        if self.way == Way::Legacy {
-            match self.one(Families::Both, errand, intake) {
-                // A kernel or a filter that refuses a request refuses it before the first reply.
-                Err(DumpError::Kernel(_)) if intake.len() == before => self.way = Way::PerFamily,
-                other => return other,
-            }
-        }
-        match self.families(errand, intake) {
-            Err(DumpError::Kernel(_)) if !self.program.is_empty() && intake.len() == before => {
+        match self.walk_as_known(errand, intake) {
+            // A kernel or a filter that refuses a request refuses it before the first reply.
+            Err(DumpError::Kernel(_)) if intake.len() == before && !self.program.is_empty() => {
+                // Take all and leave the choice to us.
                 self.program.clear();
-                self.walk(errand, intake)
             }
-            other => other,
+            Err(DumpError::Kernel(_)) if intake.len() == before && self.way == Way::Legacy => {
+                self.way = Way::PerFamily;
+            }
+            other => return other,
         }
+        self.walk(errand, intake)
     }
 
     /// Dumps in the way that is known by now, and does not try another.
