@@ -79,6 +79,15 @@ impl Analyzer {
     /// Derives the snapshot of the next sample. Samples of another namespace, or of a time before the previous one, need an
     /// analyzer of their own.
     pub fn derive_owned(&mut self, sample: Sample, owners: Option<Arc<Owners>>) -> Arc<Snapshot> {
+        self.derive_with(sample, &mut || owners.clone())
+    }
+
+    /// The same, asking for who holds the sockets when everything else is done: it may still be on its way.
+    pub fn derive_with(
+        &mut self,
+        sample: Sample,
+        owners: &mut dyn FnMut() -> Option<Arc<Owners>>,
+    ) -> Arc<Snapshot> {
         self.derive_known(sample, owners, None)
     }
 
@@ -107,22 +116,15 @@ impl Analyzer {
             udp,
             whole,
         };
-        self.derive_known(sample, whole.owners.clone(), Some(known))
+        self.derive_known(sample, &mut || whole.owners.clone(), Some(known))
     }
 
     fn derive_known(
         &mut self,
         mut sample: Sample,
-        owners: Option<Arc<Owners>>,
+        owners: &mut dyn FnMut() -> Option<Arc<Owners>>,
         mut known: Option<Known<'_>>,
     ) -> Arc<Snapshot> {
-        let udp = match &mut known {
-            Some(known) => known.udp.take(),
-            None => sample.udp.take().map(|udp| {
-                let analyzer = self.udp.get_or_insert_default();
-                analyzer.derive_owned(*udp, owners.clone())
-            }),
-        };
         let first = *self.first.get_or_insert(sample.taken);
         let since_first = sample.taken.mono.saturating_sub(first.mono);
         let observed = known.as_ref().map_or(since_first, |k| k.whole.observed);
@@ -135,6 +137,7 @@ impl Analyzer {
             Some(known) => known.drop_growth_per_min.clone(),
             None => self.grow_drops(&sample, observed),
         };
+        let mut udp = known.as_mut().and_then(|known| known.udp.take());
         let (track_of_whole, whole) = known.map(|k| (k.track, k.whole)).unzip();
         let mut track = track_of_whole.unwrap_or(track);
         let churn = joined.as_ref().zip(elapsed).map(|(j, dt)| churn(j, dt));
@@ -152,6 +155,12 @@ impl Analyzer {
         let ports = self.ports.finish(observed);
         let mut limits =
             limits(&sample.facts, &ports, &listeners, states.time_wait_buckets, sample.completeness.source);
+        let owners = owners();
+        if whole.is_none()
+            && let Some(of_udp) = sample.udp.take()
+        {
+            udp = Some(self.udp.get_or_insert_default().derive_owned(*of_udp, owners.clone()));
+        }
         let processes = owners.as_deref().map_or_else(Vec::new, |owners| {
             let aggs = self.processes.count(&sample.table.rows, &track, owners, observed);
             match worst_fds(owners, sample.netns.inode, &aggs) {

@@ -117,12 +117,16 @@ impl<S: Source> Looker<S> {
     /// # Errors
     /// What the source says when nothing could be read.
     pub fn look(&mut self) -> Result<Arc<Judged>, SourceError> {
-        let (samples, owners) = self.finder.look(|| self.source.look())?;
+        let (samples, mut owners) = self.finder.look(|| self.source.look())?;
         // What is remembered of a namespace ends with it.
         self.spaces.retain(|space| samples.iter().any(|s| s.netns.inode == space.inode));
         self.generation += 1;
-        let derive = |s: Sample| self.space(&s).analyzer.derive_owned(s, owners.clone());
-        let snapshots: Vec<_> = samples.into_iter().map(derive).collect();
+        let mut snapshots = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let at = self.space(&sample);
+            let (space, finder) = (&mut self.spaces[at], &mut self.finder);
+            snapshots.push(space.analyzer.derive_with(sample, &mut || finder.owners(&mut owners)));
+        }
         self.finder.follow(&snapshots);
         let judgements = snapshots.iter().filter_map(|s| self.judge(s)).collect();
         let world = World {
@@ -153,14 +157,14 @@ impl<S: Source> Looker<S> {
         self.source.detail(row, origin)
     }
 
-    fn space(&mut self, sample: &Sample) -> &mut Space {
+    /// The place of what is remembered of a sample's namespace.
+    fn space(&mut self, sample: &Sample) -> usize {
         let inode = sample.netns.inode;
-        let at = self.spaces.iter().position(|s| s.inode == inode).unwrap_or_else(|| {
+        self.spaces.iter().position(|s| s.inode == inode).unwrap_or_else(|| {
             let judge = self.rules.as_ref().map(RuleBook::judge);
             self.spaces.push(Space { inode, analyzer: Analyzer::default(), judge });
             self.spaces.len() - 1
-        });
-        &mut self.spaces[at]
+        })
     }
 
     fn own_cpu(&mut self) -> Option<f32> {

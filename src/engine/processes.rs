@@ -37,47 +37,85 @@ pub(super) enum Finder {
     Behind(Option<Follower>),
 }
 
+/// Who holds the sockets of a look. Where a thread is still putting it together, whoever asks waits for it.
+pub(super) enum Later {
+    /// What is known, or that nothing is.
+    Known(Option<Arc<Owners>>),
+    /// A thread that will say.
+    Coming(JoinHandle<(Box<Scanner>, Arc<Owners>)>),
+}
+
+/// Takes samples by `look`, and looks at the processes meanwhile: the scanner, and what time it has left. Where there is a
+/// limit to the patience, that is when the samples are there, but not before the patience is over.
+fn beside<E>(
+    patience: Option<Duration>,
+    look: impl FnOnce() -> Result<Vec<Sample>, E>,
+) -> Result<(Vec<Sample>, Option<(Box<Scanner>, Option<Duration>)>), E> {
+    let begun = Instant::now();
+    let dumped = AtomicBool::new(false);
+    let enough = || patience.is_some_and(|p| dumped.load(Ordering::Relaxed) && begun.elapsed() >= p);
+    let (samples, scanned) = std::thread::scope(|scope| {
+        let scan = std::thread::Builder::new().name("processes".into()).spawn_scoped(scope, || {
+            if patience.is_some() {
+                // Whoever waits waits for the dump, which may use every processor that there is.
+                let_others_go_first();
+            }
+            let mut scanner = Box::new(Scanner::open().ok()?);
+            let finished = scanner.scan_all(enough);
+            Some((scanner, finished))
+        });
+        let samples = look();
+        dumped.store(true, Ordering::Relaxed);
+        (samples, scan.ok().and_then(|s| s.join().ok()).flatten())
+    });
+    let left = |finished| if finished { patience } else { Some(Duration::ZERO) };
+    Ok((samples?, scanned.map(|(scanner, finished)| (scanner, left(finished)))))
+}
+
 impl Finder {
     /// Takes samples by `look`, and says who holds their sockets, as far as that was asked for and is known.
     pub(super) fn look<E>(
         &mut self,
         look: impl FnOnce() -> Result<Vec<Sample>, E>,
-    ) -> Result<(Vec<Sample>, Option<Arc<Owners>>), E> {
+    ) -> Result<(Vec<Sample>, Later), E> {
         match self {
-            Self::Never => Ok((look()?, None)),
-            Self::Behind(follower) => Ok((look()?, follower.as_mut().and_then(Follower::newest))),
-            Self::Beside { patience, scanner: Some(scanner) } => {
-                let samples = look()?;
-                let owners = scanner.round(&listed(with_udp(&samples)), *patience);
-                Ok((samples, Some(owners)))
+            Self::Never => Ok((look()?, Later::Known(None))),
+            Self::Behind(follower) => {
+                Ok((look()?, Later::Known(follower.as_mut().and_then(Follower::newest))))
             }
             Self::Beside { patience, scanner } => {
-                let begun = Instant::now();
-                let dumped = AtomicBool::new(false);
-                let enough =
-                    || patience.is_some_and(|p| dumped.load(Ordering::Relaxed) && begun.elapsed() >= p);
-                let (samples, scanned) = std::thread::scope(|scope| {
-                    let scan =
-                        std::thread::Builder::new().name("processes".into()).spawn_scoped(scope, || {
-                            if patience.is_some() {
-                                // Whoever waits waits for the dump, which may use every processor that there is.
-                                let_others_go_first();
-                            }
-                            let mut scanner = Box::new(Scanner::open().ok()?);
-                            let finished = scanner.scan_all(enough);
-                            Some((scanner, finished))
-                        });
-                    let samples = look();
-                    dumped.store(true, Ordering::Relaxed);
-                    (samples, scan.ok().and_then(|s| s.join().ok()).flatten())
-                });
-                let samples = samples?;
-                let Some((mut scanned, finished)) = scanned else { return Ok((samples, None)) };
-                let budget = if finished { *patience } else { Some(Duration::ZERO) };
-                let owners = scanned.round(&listed(with_udp(&samples)), budget);
-                *scanner = Some(scanned);
-                Ok((samples, Some(owners)))
+                let (samples, scanned) = match scanner.take() {
+                    Some(known) => (look()?, Some((known, *patience))),
+                    None => beside(*patience, look)?,
+                };
+                let Some((mut scanner, budget)) = scanned else { return Ok((samples, Later::Known(None))) };
+                let listed = listed(with_udp(&samples));
+                // The samples are gone through meanwhile.
+                let put_together = move || {
+                    let owners = scanner.round(&listed, budget);
+                    (scanner, owners)
+                };
+                let thread = std::thread::Builder::new().name("owners".into()).spawn(put_together);
+                Ok((samples, thread.map_or(Later::Known(None), Later::Coming)))
             }
+        }
+    }
+
+    /// Who holds the sockets; waits if that is still being found out.
+    pub(super) fn owners(&mut self, later: &mut Later) -> Option<Arc<Owners>> {
+        if let Later::Coming(_) = later
+            && let Later::Coming(thread) = std::mem::replace(later, Later::Known(None))
+        {
+            // If it panicked, nothing is known.
+            let (done, owners) = thread.join().ok().unzip();
+            if let Self::Beside { scanner, .. } = self {
+                *scanner = done;
+            }
+            *later = Later::Known(owners);
+        }
+        match later {
+            Later::Known(owners) => owners.clone(),
+            Later::Coming(_) => None,
         }
     }
 

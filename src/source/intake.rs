@@ -14,9 +14,9 @@ const WINDOW: usize = 4096;
 pub struct Intake {
     /// The sockets.
     pub table: Table,
-    /// Where the latest rows stand, by a hash of their cookie: exact cookies are compared, so a collision can only
-    /// hide a repetition, never drop a socket.
-    recent: Box<[u32]>,
+    /// The latest rows by a hash of their cookie: exact cookies are compared, so a collision can only hide a repetition,
+    /// never drop a socket.
+    recent: Box<[Recent]>,
     /// Bound sockets, which may come again from the established table when they connect during the dump.
     bound: FxHashMap<u64, u32>,
     /// Drops of listeners, in the order of the listeners.
@@ -27,13 +27,20 @@ pub struct Intake {
     pub malformed: u32,
 }
 
+/// A row that came lately: its place, and enough of its cookie that the row itself is seldom looked at.
+#[derive(Clone, Copy)]
+struct Recent {
+    tag: u32,
+    at: u32,
+}
+
 impl Intake {
     /// An empty one with room for so many sockets.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             table: Table::with_capacity(capacity),
-            recent: vec![u32::MAX; WINDOW].into(),
+            recent: vec![Recent { tag: 0, at: u32::MAX }; WINDOW].into(),
             bound: FxHashMap::default(),
             drops: Vec::new(),
             duplicates: 0,
@@ -51,8 +58,9 @@ impl Intake {
         row.origin = self.table.intern(origin);
         let cookie = row.cookie();
         let next = u32::try_from(self.table.rows.len()).unwrap_or(u32::MAX);
-        let slot = slot_of(cookie);
-        let earlier = self.recent.get(slot).copied().filter(|at| self.holds(*at, cookie));
+        let (slot, tag) = slot_of(cookie);
+        let latest = self.recent.get(slot).filter(|r| r.tag == tag).map(|r| r.at);
+        let earlier = latest.filter(|at| self.holds(*at, cookie));
         let earlier = match earlier {
             None if !self.bound.is_empty() => self.bound.get(&cookie).copied(),
             other => other,
@@ -66,7 +74,7 @@ impl Intake {
             return;
         }
         if let Some(place) = self.recent.get_mut(slot) {
-            *place = next;
+            *place = Recent { tag, at: next };
         }
         match row.state {
             TcpState::BoundInactive => {
@@ -144,10 +152,12 @@ impl Intake {
     }
 }
 
+/// Where a cookie stands among the latest, and by what it is told from most others there.
 #[inline]
-fn slot_of(cookie: u64) -> usize {
+fn slot_of(cookie: u64) -> (usize, u32) {
     // Cookies are handed out in sequence (gen_cookie_next), so their low bits spread by themselves.
-    usize::try_from(cookie % WINDOW as u64).unwrap_or(0)
+    let slot = usize::try_from(cookie % WINDOW as u64).unwrap_or(0);
+    (slot, u32::try_from(cookie / WINDOW as u64 & u64::from(u32::MAX)).unwrap_or(0))
 }
 
 #[cfg(test)]

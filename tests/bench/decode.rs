@@ -42,7 +42,7 @@ fn message(n: u32) -> Vec<u8> {
     for word in [0, n + 1, 0, 59_000, 0, 0, 33, n + 1] {
         m.extend(word.to_ne_bytes());
     }
-    for (kind, value) in [(8u16, &[0u8][..]), (21, &77u64.to_ne_bytes()), (22, &[0, 0]), (15, &[0; 4])] {
+    for (kind, value) in [(8u16, &[0u8][..]), (15, &[0; 4]), (21, &77u64.to_ne_bytes()), (22, &[0, 0])] {
         m.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
         m.extend(kind.to_ne_bytes());
         m.extend(value);

@@ -13,18 +13,26 @@ use crate::model::TcpInfo;
 /// The rule's id.
 pub const ID: &str = "no-keepalive";
 
-/// How many connections of one holder are asked how long they have been idle.
-const SAMPLE: usize = 256;
+/// How many connections are asked how long they have been idle, those of all holders together: at 2 to 6 µs each, a
+/// millisecond or three.
+const SAMPLE: usize = 512;
+
+/// How many of one holder are asked at least, however many holders there are.
+const LEAST: usize = 32;
 
 /// How often: idle minutes do not change in a second.
 const EVERY: Duration = Duration::from_secs(15);
 
 numbers! { connections: u32, idle_s: f64 }
 
+type Groups = Vec<(Subject, Vec<u32>)>;
+
 /// Established connections that are known to be without `SO_KEEPALIVE`. Only a socket without any timer proves it.
 pub struct NoKeepalive {
     numbers: Numbers,
     asked: Option<Duration>,
+    /// The holders of the look that is being judged, with its number: questions and judgement need the same.
+    holders: Option<(u64, Groups)>,
     /// The part of each holder's connections that was idle when they were last asked.
     idle: FxHashMap<Subject, f64>,
 }
@@ -32,11 +40,11 @@ pub struct NoKeepalive {
 impl NoKeepalive {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        Ok(Self { numbers: thresholds.section(ID)?, asked: None, idle: FxHashMap::default() })
+        Ok(Self { numbers: thresholds.section(ID)?, asked: None, holders: None, idle: FxHashMap::default() })
     }
 
     /// Holders with enough connections to matter.
-    fn groups(&self, context: &Context<'_>) -> Vec<(Subject, Vec<u32>)> {
+    fn groups(&self, context: &Context<'_>) -> Groups {
         // What holds goes on at nine tenths.
         let few = (self.numbers.connections as usize * 9).div_ceil(10);
         if context.survey.without_keepalive.rows.len() < few {
@@ -85,16 +93,20 @@ impl Rule for NoKeepalive {
         if !groups.is_empty() {
             self.asked = Some(now);
         }
+        let share = (SAMPLE / groups.len().max(1)).max(LEAST);
         // Spread over the table, so that neither the oldest nor the newest alone are asked.
-        let spread = |rows: Vec<u32>| {
-            let step = rows.len().div_ceil(SAMPLE).max(1);
-            rows.into_iter().step_by(step)
+        let spread = |rows: &Vec<u32>| {
+            let step = rows.len().div_ceil(share).max(1);
+            rows.iter().copied().step_by(step).collect::<Vec<_>>()
         };
-        groups.into_iter().flat_map(|(_, rows)| spread(rows)).collect()
+        let wanted = groups.iter().flat_map(|(_, rows)| spread(rows)).collect();
+        self.holders = Some((context.snapshot.generation, groups));
+        wanted
     }
 
     fn judge(&mut self, context: &Context<'_>) -> Verdict {
-        let groups = self.groups(context);
+        let of_this_look = self.holders.take().filter(|(of, _)| *of == context.snapshot.generation);
+        let groups = of_this_look.map_or_else(|| self.groups(context), |(_, groups)| groups);
         self.idle.retain(|subject, _| groups.iter().any(|(s, _)| s == subject));
         let few = f64::from(self.numbers.connections);
         let mut drafts = Vec::new();
