@@ -58,6 +58,8 @@ pub struct DetailEntry {
     pub received_since: Duration,
     /// Since when the receive queue has not become shorter.
     pub unread_since: Duration,
+    /// How many segments the socket has dropped since it was asked before.
+    pub dropped: u32,
 }
 
 impl DetailEntry {
@@ -121,12 +123,18 @@ impl Details {
                     .as_ref()
                     .filter(|w| w.detail.row.recv_q <= detail.row.recv_q)
                     .map_or(at, |w| w.unread_since),
+                dropped: was.as_ref().map_or(0, |w| drops(&detail).saturating_sub(drops(&w.detail))),
                 detail,
             };
             self.marks.set(cookie);
             self.entries.insert(cookie, entry);
         }
     }
+}
+
+/// What a socket has dropped since it was made; 0 where the kernel does not tell.
+fn drops(detail: &SocketDetail) -> u32 {
+    detail.mem.and_then(|mem| mem.drops).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -267,7 +267,12 @@ fn fold_explained(drafts: &mut Drafts) -> Folded {
         Some((key(part), key(whole)))
     });
     let causes: Vec<_> = drafts.iter().flat_map(explains).chain(parts).collect();
-    for (effect, cause) in causes {
+    let mut parent: BTreeMap<Key, Key> = BTreeMap::new();
+    for (effect, mut cause) in causes {
+        // Its cause may be a part of another by now; of two that explain each other the first holds.
+        while let Some(whole) = parent.get(&cause) {
+            cause = whole.clone();
+        }
         if effect == cause {
             continue;
         }
@@ -279,9 +284,10 @@ fn fold_explained(drafts: &mut Drafts) -> Folded {
         }
         let through = folded.into.remove(&effect).unwrap_or_default();
         folded.gone.push((effect.clone(), gone.severity));
-        let explained = folded.into.entry(cause).or_default();
+        let explained = folded.into.entry(cause.clone()).or_default();
         explained.push(effect.0);
         explained.extend(through);
+        parent.insert(effect, cause);
     }
     folded
 }
@@ -322,6 +328,29 @@ mod tests {
         assert_eq!(folded.into.len(), 1);
         let gone: Vec<_> = folded.gone.iter().map(|((rule, _), severity)| (*rule, *severity)).collect();
         assert_eq!(gone, [("end", Severity::Critical), ("middle", Severity::Critical)]);
+    }
+
+    #[test]
+    fn it_does_not_matter_which_link_of_a_chain_is_found_first() {
+        let mut drafts = vec![
+            ("root", draft(Severity::Info, &["middle"])),
+            ("middle", draft(Severity::Warning, &["end"])),
+            ("end", draft(Severity::Critical, &[])),
+        ];
+        let folded = fold_explained(&mut drafts);
+        assert_eq!((drafts.len(), drafts[0].0, drafts[0].1.severity), (1, "root", Severity::Critical));
+        assert_eq!(folded.into[&("root", Subject::Host)], ["middle", "end"]);
+    }
+
+    #[test]
+    fn of_two_that_explain_each_other_one_is_left() {
+        let mut drafts = vec![
+            ("first", draft(Severity::Info, &["second"])),
+            ("second", draft(Severity::Warning, &["first"])),
+        ];
+        let folded = fold_explained(&mut drafts);
+        assert_eq!((drafts.len(), drafts[0].0, drafts[0].1.severity), (1, "first", Severity::Warning));
+        assert_eq!(folded.into[&("first", Subject::Host)], ["second"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::knowledge::assert_explained;
 use super::registry;
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
+use super::thresholds::Thresholds;
 use crate::analysis::Analyzer;
 use crate::model::{
     CounterTable, Facts, Gap, Host, ListenerDrops, Origin, Owners, Process, Reading, SocketDetail, SocketRow,
@@ -190,6 +191,13 @@ impl Bench {
         self.answered = answered;
         verdict
     }
+}
+
+/// Some rules with the default thresholds.
+pub fn built<'a>(ids: &'a [&'static str]) -> impl Iterator<Item = (&'static str, Box<dyn Rule>)> + use<'a> {
+    let thresholds = Thresholds::defaults().unwrap();
+    let build = move |id: &'static str| (id, (registry::spec(id).unwrap().build)(&thresholds).unwrap());
+    ids.iter().copied().map(build)
 }
 
 /// An answer about a socket, with these fields of a `tcp_info` of today's length; the others are 0.

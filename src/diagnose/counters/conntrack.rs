@@ -1,5 +1,9 @@
 //! The table of connection tracking.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::moved::{Movements, Watch};
@@ -7,11 +11,15 @@ use crate::analysis::{Limit, LimitId};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::model::Endpoint;
 
 /// The rule's id.
 pub const FULL: &str = "conntrack-full";
 /// The other rule's id.
 pub const CLASH: &str = "conntrack-clash";
+
+/// The rule about connects that nobody answers.
+const SYN_SENT: &str = "syn-sent-pileup";
 
 const DROP: &str = "conntrack.drop";
 const EARLY_DROP: &str = "conntrack.early_drop";
@@ -107,18 +115,74 @@ impl Rule for ConntrackFull {
     }
 }
 
+/// How long repeated SYNs are remembered: as long as [`Watch`] remembers what failed.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// How many insertions failed between two looks, and how many SYNs were sent to whom without an answer.
+struct Sent {
+    at: Duration,
+    failed: u64,
+    syns: Vec<(Endpoint, u64)>,
+}
+
+/// The SYNs of this namespace that get no answer, beside the insertions that fail.
+#[derive(Default)]
+struct Unanswered {
+    /// How often each connection had repeated its SYN at the look before.
+    repeats: Option<FxHashMap<u64, u8>>,
+    past: VecDeque<Sent>,
+}
+
+impl Unanswered {
+    fn look(&mut self, context: &Context<'_>, failed: u64) {
+        let s = context.snapshot;
+        let rows =
+            || context.survey.syn_sent.rows.iter().filter_map(|at| s.sample.table.rows.get(*at as usize));
+        let repeats = rows().map(|r| (r.cookie(), r.retrans)).collect();
+        let previous = self.repeats.replace(repeats);
+        let Some(previous) = previous else { return };
+        let mut syns: BTreeMap<Endpoint, u64> = BTreeMap::new();
+        for row in rows() {
+            let sent = previous
+                .get(&row.cookie())
+                .map_or(row.retrans.saturating_add(1), |was| row.retrans.saturating_sub(*was));
+            *syns.entry(row.peer_endpoint()).or_default() += u64::from(sent);
+        }
+        syns.retain(|_, n| *n > 0);
+        self.past.push_back(Sent { at: s.observed, failed, syns: syns.into_iter().collect() });
+        while self.past.front().is_some_and(|p| s.observed.saturating_sub(p.at) >= REMEMBERED) {
+            self.past.pop_front();
+        }
+    }
+
+    /// The destinations to which as many SYNs were sent as insertions failed, together or one alone: their packets are those
+    /// that the clash dropped.
+    fn of_the_clash(&self) -> Vec<Endpoint> {
+        let failed: u64 = self.past.iter().map(|p| p.failed).sum();
+        let mut to: BTreeMap<Endpoint, u64> = BTreeMap::new();
+        for (peer, n) in self.past.iter().flat_map(|p| &p.syns) {
+            *to.entry(*peer).or_default() += n;
+        }
+        // Table and counters are not read at the same instant.
+        let alike = |sent: u64| failed > 0 && failed * 4 >= sent * 3 && failed * 2 <= sent * 3;
+        let all = alike(to.values().sum());
+        to.into_iter().filter(|(_, n)| all || alike(*n)).map(|(peer, _)| peer).collect()
+    }
+}
+
 /// Entries that could not be inserted though the table has room: two packets raced for one tuple, or a source NAT found
 /// no free port (`__nf_conntrack_confirm`).
 pub struct ConntrackClash {
     full_at: f64,
     watch: Watch,
+    unanswered: Unanswered,
 }
 
 impl ConntrackClash {
     /// The rule; a table that [`ConntrackFull`] warns about is not its business.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
         let full: Ratios = thresholds.section(FULL)?;
-        Ok(Self { full_at: full.warning_ratio, watch: Watch::default() })
+        Ok(Self { full_at: full.warning_ratio, watch: Watch::default(), unanswered: Unanswered::default() })
     }
 }
 
@@ -132,21 +196,28 @@ impl Rule for ConntrackClash {
             Ok(moved) => moved,
             Err(verdict) => return verdict,
         };
+        let rates = &context.snapshot.rates;
+        let failed = rates.iter().find(|r| &*r.name == INSERT_FAILED).map_or(0, |r| r.delta);
+        self.unanswered.look(context, failed);
         let Some(clashes) = moved.get(INSERT_FAILED) else { return Verdict::Quiet };
         if limit.ratio() >= self.full_at || moved.delta(EARLY_DROP) > 0 {
             return Verdict::Quiet;
         }
         let mut evidence = vec![clashes.evidence("insert_failed"), clashes.rate(), clashes.window()];
         evidence.extend(fill(limit));
-        Verdict::Fires(vec![Draft::new(clashes.severity(), Subject::Host, evidence)])
+        let dropped = self.unanswered.of_the_clash().into_iter();
+        let explains = dropped.map(|peer| (SYN_SENT, Subject::Destination { local: None, peer })).collect();
+        Verdict::Fires(vec![Draft { explains, ..Draft::new(clashes.severity(), Subject::Host, evidence) }])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testing::{Bench, fired};
-    use crate::model::{Conntrack, ConntrackStats, Reading};
+    use crate::diagnose::judge::Judge;
+    use crate::diagnose::testing::{Bench, built, fired};
+    use crate::model::{Conntrack, ConntrackStats, Reading, TcpState};
+    use crate::testkit::socket;
 
     fn set(b: &mut Bench, count: u64, stats: impl Into<Option<ConntrackStats>>) {
         let stats = stats.into();
@@ -210,6 +281,42 @@ mod tests {
         assert_eq!(fired(&b.judge(&mut c))[0].severity, Severity::Warning);
         set(&mut b, 800, stats(3, 0, 3));
         assert_eq!(b.judge(&mut c), Verdict::Quiet, "a full table is another disease");
+    }
+
+    /// Looks at six connects to each of these ports, all of which repeat their SYN at every look while so many insertions
+    /// fail; the findings at the end.
+    fn unanswered(ports: &[u16], failed: u64) -> Vec<(&'static str, Vec<&'static str>)> {
+        let mut b = Bench::new();
+        for (n, port) in (0_u16..).zip(ports.iter().flat_map(|port| [*port; 6])) {
+            let mut row =
+                socket(TcpState::SynSent, &format!("10.0.0.5:{}", 40_000 + n), &format!("10.0.4.2:{port}"));
+            row.set_cookie(u32::from(n) + 1, 0);
+            b.rows.push(row);
+        }
+        let mut judge = Judge::new(built(&[CLASH, SYN_SENT]));
+        let mut found = Vec::new();
+        for look in 0..5 {
+            set(&mut b, 10, stats(u64::from(look) * failed, 0, u64::from(look) * failed));
+            b.rows.iter_mut().for_each(|row| row.retrans = 2 + look);
+            found = b.judged(&mut judge).findings;
+        }
+        found.sort_by_key(|f| f.rule);
+        found.into_iter().map(|f| (f.rule, f.explained)).collect()
+    }
+
+    #[test]
+    fn connects_whose_syns_it_dropped_are_part_of_it() {
+        assert_eq!(unanswered(&[443], 6), [(CLASH, vec![SYN_SENT])]);
+        assert_eq!(unanswered(&[443, 80], 12), [(CLASH, vec![SYN_SENT, SYN_SENT])]);
+    }
+
+    #[test]
+    fn connects_that_another_drops_are_another_finding() {
+        assert_eq!(unanswered(&[443], 2), [(CLASH, vec![]), (SYN_SENT, vec![])], "more SYNs than failures");
+        assert_eq!(unanswered(&[443], 60), [(CLASH, vec![]), (SYN_SENT, vec![])], "more failures than SYNs");
+        let both = unanswered(&[443, 80], 60);
+        assert_eq!(both.len(), 3, "{both:?}");
+        assert_eq!(unanswered(&[443], 0), [(SYN_SENT, vec![])]);
     }
 
     #[test]

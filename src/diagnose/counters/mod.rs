@@ -9,7 +9,7 @@ pub(super) mod moved;
 mod neighbours;
 mod path_mtu;
 mod paws;
-mod receive;
+pub(super) mod receive;
 mod resets;
 mod retransmissions;
 mod time_wait_overflow;

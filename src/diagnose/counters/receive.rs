@@ -7,14 +7,25 @@ use crate::diagnose::rule::{Context, Rule, Verdict};
 /// The rule's id.
 pub const ID: &str = "receive-drops";
 
+const RECEIVE_QUEUE: &str = "TcpExt.TCPRcvQDrop";
+const BACKLOG: &str = "TcpExt.TCPBacklogDrop";
+const ZERO_WINDOW: &str = "TcpExt.TCPZeroWindowDrop";
 const PRUNE_CALLED: &str = "TcpExt.PruneCalled";
+const PRUNED: &str = "TcpExt.RcvPruned";
 const COUNTERS: &[(&str, &str)] = &[
-    ("receive_queue", "TcpExt.TCPRcvQDrop"),
-    ("socket_backlog", "TcpExt.TCPBacklogDrop"),
-    ("zero_window", "TcpExt.TCPZeroWindowDrop"),
+    ("receive_queue", RECEIVE_QUEUE),
+    ("socket_backlog", BACKLOG),
+    ("zero_window", ZERO_WINDOW),
     ("prune_called", PRUNE_CALLED),
-    ("pruned", "TcpExt.RcvPruned"),
+    ("pruned", PRUNED),
 ];
+
+/// How many segments were thrown away. One for which the queue has no room is counted twice, where the kernel has both
+/// counters: by `tcp_prune_queue`, which gives it up, and by `tcp_data_queue`.
+pub fn lost(delta: impl Fn(&str) -> u64) -> u64 {
+    let no_room = delta(RECEIVE_QUEUE).max(delta(PRUNED));
+    no_room.saturating_add(delta(BACKLOG)).saturating_add(delta(ZERO_WINDOW))
+}
 
 /// The receive side has no room: a socket's buffer, its backlog while a system call holds it, or its window
 /// (`tcp_data_queue`, `tcp_add_backlog`). The program that does not read is the cause. `PruneCalled` alone squeezed
@@ -30,15 +41,15 @@ impl Rule for ReceiveDrops {
             Err(verdict) => return verdict,
         };
         let Some(severity) = moved.severity() else { return Verdict::Quiet };
-        let total = moved.iter().map(|m| m.delta).sum();
-        let mut evidence = vec![Evidence::new("events", Value::Count(total), Source::Observed)];
+        let lost = lost(|name| moved.delta(name));
+        let events = if lost > 0 { lost } else { moved.delta(PRUNE_CALLED) };
+        let mut evidence = vec![Evidence::new("events", Value::Count(events), Source::Observed)];
         evidence.extend(moved.iter().next().map(super::moved::Movement::window));
         for (name, counter) in COUNTERS {
             evidence.extend(moved.get(counter).map(|m| m.evidence(name)));
         }
         let mut draft = Draft::new(severity, Subject::Host, evidence);
-        draft.variant =
-            Some(if moved.iter().all(|m| &*m.name == PRUNE_CALLED) { "squeezed" } else { "lost" });
+        draft.variant = Some(if lost > 0 { "lost" } else { "squeezed" });
         Verdict::Fires(vec![draft])
     }
 }
@@ -64,6 +75,23 @@ mod tests {
         for (_, counter) in COUNTERS {
             assert_eq!(severities(counter, &[9, 9, 10, 11]), [None, None, info, warning], "{counter}");
         }
+    }
+
+    #[test]
+    fn a_segment_that_several_counters_count_is_one() {
+        let (mut b, mut rule) = (Bench::new(), ReceiveDrops::default());
+        let mut judged = |counters: &[(&str, u64)]| {
+            for (name, value) in counters {
+                b.set_counter(name, *value);
+            }
+            let found = fired(&b.judge(&mut rule));
+            found.first().map(|d| (d.evidence[0].value.clone(), d.variant))
+        };
+        assert_eq!(judged(&[(PRUNE_CALLED, 0), (PRUNED, 0), (RECEIVE_QUEUE, 0), (BACKLOG, 0)]), None);
+        let squeezed = Some((Value::Count(4), Some("squeezed")));
+        assert_eq!(judged(&[(PRUNE_CALLED, 4)]), squeezed);
+        let lost = Some((Value::Count(5), Some("lost")));
+        assert_eq!(judged(&[(PRUNE_CALLED, 9), (PRUNED, 3), (RECEIVE_QUEUE, 3), (BACKLOG, 2)]), lost);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::common::{float, numbers, setting, sockets};
-use crate::analysis::ListenerAgg;
+use crate::analysis::{ListenerAgg, Snapshot};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -98,6 +98,24 @@ pub fn subject(l: &ListenerAgg) -> Subject {
     Subject::Listener { local: l.local, cookie: l.cookie }
 }
 
+/// What comes of a queue: connections that wait in it, and those whose last ACK found no room, which have their end at the
+/// client only. What is over explains neither.
+fn explained(
+    s: &Snapshot,
+    l: &ListenerAgg,
+    severity: Severity,
+    filled: bool,
+) -> Vec<(&'static str, Subject)> {
+    if severity == Severity::Info {
+        return Vec::new();
+    }
+    // Which of several listeners on one address a missing end was for is not known.
+    let there = s.listeners.iter().filter(|other| other.local == l.local);
+    let ghosts = there.map(|other| (super::ghosts::ID, subject(other)));
+    let waiting = filled.then(|| (super::acceptor::ID, subject(l)));
+    waiting.into_iter().chain(ghosts).collect()
+}
+
 /// The listener's queue, beside what its length was asked to be.
 fn evidence(context: &Context<'_>, l: &ListenerAgg, dropped: u64) -> Vec<Evidence> {
     let mut evidence = vec![sockets("queue", l.queue as usize), sockets("backlog", l.backlog as usize)];
@@ -142,12 +160,11 @@ impl Rule for AcceptQueueFull {
             let mut queue = old.remove(&l.cookie).unwrap_or_default();
             queue.look(s.observed, half, full, dropped);
             if let Some((severity, variant)) = self.severity(&queue, s.observed) {
-                // What is over does not explain what waits.
-                let explains = severity > Severity::Info && (half || full);
+                let explains = explained(s, l, severity, half || full);
                 drafts.push(Draft {
                     variant,
                     proof: vec![l.cookie],
-                    explains: Vec::from_iter(explains.then(|| (super::acceptor::ID, subject.clone()))),
+                    explains,
                     ..Draft::new(severity, subject, evidence(context, l, queue.dropped()))
                 });
             } else {
@@ -165,7 +182,8 @@ impl Rule for AcceptQueueFull {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testing::{Bench, drafts, fired, owners};
+    use crate::diagnose::judge::Judge;
+    use crate::diagnose::testing::{Bench, built, drafts, fired, owners};
     use crate::model::{ListenerDrops, TcpState};
     use crate::testkit::socket;
 
@@ -263,6 +281,31 @@ mod tests {
         b.judge(&mut rule);
         b.drops = vec![ListenerDrops { cookie: 9, drops: 900 }];
         assert_eq!(b.judge(&mut rule), Verdict::Quiet);
+    }
+
+    #[test]
+    fn connections_that_only_their_clients_know_come_of_the_queue_that_has_no_room() {
+        let rules = ["accept-queue-full", "ghost-connection"];
+        let judged = |queue: u32, port: u16| {
+            let mut b = bench(queue, 128);
+            for n in 0..3 {
+                let (local, peer) = (format!("127.0.0.1:{}", 4000 + n), format!("127.0.0.1:{port}"));
+                b.rows.push(socket(TcpState::Established, &local, &peer));
+            }
+            let mut other = b.rows[0];
+            (other.local_port, other.recv_q) = (80, 0);
+            b.rows.push(other);
+            (20..).zip(&mut b.rows[1..]).for_each(|(n, r)| r.set_cookie(n, 0));
+            let mut judge = Judge::new(built(&rules));
+            b.judged(&mut judge);
+            let found = b.judged(&mut judge).findings;
+            found.into_iter().map(|f| (f.rule, f.draft.severity, f.explained)).collect::<Vec<_>>()
+        };
+        let (critical, warning) = (Severity::Critical, Severity::Warning);
+        assert_eq!(judged(129, 443), [(rules[0], critical, vec![rules[1]])]);
+        assert_eq!(judged(0, 443), [(rules[1], warning, vec![])], "it is full no more");
+        let apart = [(rules[0], critical, vec![]), (rules[1], warning, vec![])];
+        assert_eq!(judged(129, 80), apart, "of another listener");
     }
 
     #[test]

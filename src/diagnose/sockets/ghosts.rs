@@ -88,6 +88,8 @@ impl Rule for GhostConnection {
             ];
             evidence.extend(context.processes(&rows));
             let draft = Draft {
+                // The burst that made them is over while they stay.
+                explains: vec![(super::accept_queue::ID, subject(l))],
                 confidence: if translated { Confidence::Low } else { Confidence::High },
                 proof: context.proof(&rows),
                 ..Draft::new(Severity::Warning, subject(l), evidence)

@@ -1,11 +1,13 @@
 //! Receive queues that nobody reads.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::common::{float, numbers, observed, sockets};
 use super::still::Still;
+use crate::diagnose::counters::receive;
 use crate::diagnose::details::DetailEntry;
-use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
+use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::TcpInfo;
@@ -20,12 +22,40 @@ numbers! { still_s: f64, sockets: u32, full_ratio: f64 }
 pub struct UnreadReceiveQueue {
     numbers: Numbers,
     still: Still,
+    losses: VecDeque<Losses>,
 }
+
+/// What the kernel counted as thrown away between two looks, and what the sockets of whom threw away.
+struct Losses {
+    at: Duration,
+    counted: u64,
+    by: Vec<(Subject, u64)>,
+}
+
+/// How long losses are remembered: as long as `receive-drops` remembers them.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 impl UnreadReceiveQueue {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        Ok(Self { numbers: thresholds.section(ID)?, still: Still::default() })
+        Ok(Self { numbers: thresholds.section(ID)?, still: Still::default(), losses: VecDeque::new() })
+    }
+
+    /// Whose sockets threw away at least half of what the kernel counts as thrown away: then that is no finding of its own.
+    fn cause_of_drops(&mut self, context: &Context<'_>, by: Vec<(Subject, u64)>) -> Option<Subject> {
+        let now = context.snapshot.observed;
+        let counted = receive::lost(|name| context.moved(name).unwrap_or(0));
+        self.losses.push_back(Losses { at: now, counted, by });
+        while self.losses.front().is_some_and(|l| now.saturating_sub(l.at) >= REMEMBERED) {
+            self.losses.pop_front();
+        }
+        let counted: u64 = self.losses.iter().map(|l| l.counted).sum();
+        let mut of: BTreeMap<&Subject, u64> = BTreeMap::new();
+        for (subject, dropped) in self.losses.iter().flat_map(|l| &l.by) {
+            *of.entry(subject).or_default() += dropped;
+        }
+        let (worst, dropped) = of.into_iter().max_by_key(|(_, n)| *n)?;
+        (counted > 0 && dropped.saturating_mul(2) >= counted).then(|| worst.clone())
     }
 
     /// Whether the peer cannot send any more.
@@ -63,8 +93,10 @@ impl Rule for UnreadReceiveQueue {
         }
         let levels = Levels { warning: Some(self.numbers.sockets.into()), ..Levels::default() };
         let mut drafts = Vec::new();
+        let mut losses = Vec::new();
         for (subject, rows) in context.by_holder(&still) {
             let entries = || context.rows(&rows).filter_map(|(_, row)| context.detail(row));
+            losses.push((subject.clone(), entries().map(|e| u64::from(e.dropped)).sum()));
             let full = entries().filter(|e| self.is_full(e)).count();
             let many = levels.grade(float(rows.len()), context.held.severity(ID, &subject));
             if many.is_none() && full == 0 {
@@ -85,6 +117,10 @@ impl Rule for UnreadReceiveQueue {
                 ..Draft::new(Severity::Warning, subject, evidence)
             });
         }
+        let cause = self.cause_of_drops(context, losses);
+        if let Some(draft) = drafts.iter_mut().find(|d: &&mut Draft| Some(&d.subject) == cause.as_ref()) {
+            draft.explains = vec![(receive::ID, Subject::Host)];
+        }
         if drafts.is_empty() && young >= self.numbers.sockets {
             return Verdict::AskAgain("whether anything is read from receive queues");
         }
@@ -95,8 +131,8 @@ impl Rule for UnreadReceiveQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::Subject;
-    use crate::diagnose::testing::{Bench, detail, drafts, owners};
+    use crate::diagnose::judge::Judge;
+    use crate::diagnose::testing::{Bench, built, detail, drafts, owners};
     use crate::model::{SkMemInfo, TcpState};
     use crate::testkit::socket;
 
@@ -157,6 +193,34 @@ mod tests {
         b.details[0].1.mem = Some(mem);
         b.judge(&mut rule);
         assert_eq!(drafts(b.judge(&mut rule)).len(), 1);
+    }
+
+    /// Looks at three sockets that nobody reads, at each of which each has dropped so many segments more and the kernel has
+    /// counted so many; the findings of both rules at the end.
+    fn dropping(own: u32, counted: u64) -> Vec<(&'static str, Vec<&'static str>)> {
+        let mut b = bench(3);
+        let mut judge = Judge::new(built(&[ID, receive::ID]));
+        let mut found = Vec::new();
+        for look in 0..5 {
+            tell(&mut b, 900, 0);
+            for (_, d) in &mut b.details {
+                d.mem = Some(SkMemInfo { drops: Some(7 + look * own), ..SkMemInfo::default() });
+            }
+            for name in ["TcpExt.TCPRcvQDrop", "TcpExt.RcvPruned", "TcpExt.PruneCalled"] {
+                b.set_counter(name, 50 + u64::from(look) * counted);
+            }
+            found = b.judged(&mut judge).findings;
+        }
+        found.sort_by_key(|f| std::cmp::Reverse(f.rule));
+        found.into_iter().map(|f| (f.rule, f.explained)).collect()
+    }
+
+    #[test]
+    fn what_its_own_sockets_drop_is_its_proof_and_what_others_drop_is_not() {
+        assert_eq!(dropping(1, 3), [(ID, vec![receive::ID])]);
+        assert_eq!(dropping(1, 30), [(ID, vec![]), (receive::ID, vec![])], "others drop most of it");
+        assert_eq!(dropping(0, 3), [(ID, vec![]), (receive::ID, vec![])]);
+        assert_eq!(dropping(1, 0), [(ID, vec![])]);
     }
 
     #[test]

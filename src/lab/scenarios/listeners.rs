@@ -293,7 +293,21 @@ pub(super) fn reset_storm(f: &mut Fault) -> Result<()> {
 
 /// A program makes its receive buffers small when its peers have already been promised more room.
 pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
-    let service = f.serve("tiny-buffer", 8080, 128, Conduct::Cramp)?;
+    cramped(f, "tiny-buffer", Conduct::CrampAndRead)?;
+    f.tell("tiny-buffer on port 8080 reads what comes, and shrinks the receive buffer of every connection to the least");
+    Ok(())
+}
+
+/// The same, by a program that does not read either: one fault, of which the drops are the proof.
+pub(super) fn stopped_reader_drops(f: &mut Fault) -> Result<()> {
+    cramped(f, "tiny-consumer", Conduct::Cramp)?;
+    f.tell("tiny-consumer on port 8080 shrinks the receive buffer of every connection to the least, and does not read");
+    Ok(())
+}
+
+/// A client that sends more than fits, over one connection after the other.
+fn cramped(f: &mut Fault, name: &str, conduct: Conduct) -> Result<()> {
+    let service = f.serve(name, 8080, 128, conduct)?;
     let from = f.peer()?;
     let mut calls: Vec<TcpStream> = Vec::new();
     f.habit(Side::Far, 200 * MILLI, move || {
@@ -305,9 +319,7 @@ pub(super) fn receive_drops(f: &mut Fault) -> Result<()> {
         call.set_nonblocking(true)?;
         calls.push(call);
         Ok(calls.len() < 1000)
-    })?;
-    f.tell("tiny-buffer on port 8080 shrinks the receive buffer of every connection to the least, and does not read");
-    Ok(())
+    })
 }
 
 /// Connections whose keepalive is slower than any middlebox is patient.

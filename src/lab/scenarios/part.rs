@@ -86,6 +86,8 @@ pub enum Conduct {
     Abandon,
     /// The same, after taking back most of its receive buffer.
     Cramp,
+    /// Reads whatever comes, after taking back most of its receive buffer.
+    CrampAndRead,
     /// Reads to the end and never closes.
     ReadAndForget,
     /// Sends back what comes and closes at the end.
@@ -185,7 +187,9 @@ impl Attendance {
         stream.set_nonblocking(true)?;
         match self.conduct {
             Conduct::Close => return Ok(()),
-            Conduct::Cramp => rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 1)?,
+            Conduct::Cramp | Conduct::CrampAndRead => {
+                rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 1)?;
+            }
             Conduct::HalfClose => stream.shutdown(std::net::Shutdown::Write)?,
             _ => {}
         }
@@ -195,7 +199,11 @@ impl Attendance {
         }
         let watched = matches!(
             self.conduct,
-            Conduct::ReadAndForget | Conduct::Answer | Conduct::AnswerOnce | Conduct::Deliver
+            Conduct::ReadAndForget
+                | Conduct::CrampAndRead
+                | Conduct::Answer
+                | Conduct::AnswerOnce
+                | Conduct::Deliver
         );
         self.connections.push(Connection { stream, watched });
         Ok(())

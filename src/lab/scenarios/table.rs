@@ -131,7 +131,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "ghost-connection",
         summary: "clients have connections that their server has never heard of",
         teaches: "ESTABLISHED on the client, nothing on the server: the last ACK of a syncookie handshake met a full accept queue.",
-        rules: &["ghost-connection"],
+        rules: &["accept-queue-full", "ghost-connection"],
         start: listeners::ghost_connection,
     },
     Scenario {
@@ -161,6 +161,13 @@ pub const SCENARIOS: &[Scenario] = &[
         teaches: "Recv-Q stays high and nothing moves: the peers' send queues fill behind it.",
         rules: &["unread-receive-queue"],
         start: listeners::stopped_reader,
+    },
+    Scenario {
+        name: "stopped-reader-drops",
+        summary: "a program with small buffers stopped reading, and what comes is thrown away",
+        teaches: "One cause, one finding: TCPRcvQDrop moves because of the sockets that nobody reads.",
+        rules: &["unread-receive-queue", "receive-drops"],
+        start: listeners::stopped_reader_drops,
     },
     Scenario {
         name: "sockets-in-no-table",
@@ -273,7 +280,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "conntrack-clash",
         summary: "a source NAT has too few ports towards one destination",
         teaches: "insert_failed moves while the table is nearly empty: another disease than a full table.",
-        rules: &["conntrack-clash"],
+        rules: &["conntrack-clash", "syn-sent-pileup"],
         start: conntrack::conntrack_clash,
     },
     Scenario {
