@@ -78,6 +78,7 @@ impl Analyzer {
 
     /// Derives the snapshot of the next sample. Samples of another namespace, or of a time before the previous one, need an
     /// analyzer of their own.
+    #[expect(clippy::needless_pass_by_value, reason = "it is the snapshot's from here on")]
     pub fn derive_owned(&mut self, sample: Sample, owners: Option<Arc<Owners>>) -> Arc<Snapshot> {
         self.derive_with(sample, &mut || owners.clone())
     }

@@ -45,12 +45,15 @@ pub(super) enum Later {
     Coming(JoinHandle<(Box<Scanner>, Arc<Owners>)>),
 }
 
+/// A scanner, and the time that it has left.
+type Scanned = (Box<Scanner>, Option<Duration>);
+
 /// Takes samples by `look`, and looks at the processes meanwhile: the scanner, and what time it has left. Where there is a
 /// limit to the patience, that is when the samples are there, but not before the patience is over.
 fn beside<E>(
     patience: Option<Duration>,
     look: impl FnOnce() -> Result<Vec<Sample>, E>,
-) -> Result<(Vec<Sample>, Option<(Box<Scanner>, Option<Duration>)>), E> {
+) -> Result<(Vec<Sample>, Option<Scanned>), E> {
     let begun = Instant::now();
     let dumped = AtomicBool::new(false);
     let enough = || patience.is_some_and(|p| dumped.load(Ordering::Relaxed) && begun.elapsed() >= p);
@@ -84,11 +87,11 @@ impl Finder {
                 Ok((look()?, Later::Known(follower.as_mut().and_then(Follower::newest))))
             }
             Self::Beside { patience, scanner } => {
-                let (samples, scanned) = match scanner.take() {
+                let (samples, known) = match scanner.take() {
                     Some(known) => (look()?, Some((known, *patience))),
                     None => beside(*patience, look)?,
                 };
-                let Some((mut scanner, budget)) = scanned else { return Ok((samples, Later::Known(None))) };
+                let Some((mut scanner, budget)) = known else { return Ok((samples, Later::Known(None))) };
                 let listed = listed(with_udp(&samples));
                 // The samples are gone through meanwhile.
                 let put_together = move || {

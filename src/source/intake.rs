@@ -157,7 +157,7 @@ impl Intake {
 fn slot_of(cookie: u64) -> (usize, u32) {
     // Cookies are handed out in sequence (gen_cookie_next), so their low bits spread by themselves.
     let slot = usize::try_from(cookie % WINDOW as u64).unwrap_or(0);
-    (slot, u32::try_from(cookie / WINDOW as u64 & u64::from(u32::MAX)).unwrap_or(0))
+    (slot, u32::try_from((cookie / WINDOW as u64) & u64::from(u32::MAX)).unwrap_or(0))
 }
 
 #[cfg(test)]
