@@ -14,6 +14,7 @@ mod peers;
 mod ports;
 mod processes;
 mod rates;
+mod shares;
 mod silence;
 mod snapshot;
 
@@ -23,6 +24,7 @@ pub use moved::CounterPast;
 pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
+pub use shares::KeepaliveShare;
 pub use silence::{IDLE_TIMEOUTS, IdleTimeout, forgotten_by, noticed_idle, noticed_sending};
 pub use snapshot::{
     Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,

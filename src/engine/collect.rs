@@ -13,8 +13,8 @@ use super::processes::Finder;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::diagnose::{Judge, Judged, Judgement, RuleBook};
 use crate::model::{Asked, Host, Origin, Protocols, Sample, SocketDetail, SocketRow};
-use crate::query::RowId;
 use crate::query::filter::{Infos, Needs};
+use crate::query::{RowId, Selection};
 use crate::source::{Source, SourceError};
 
 /// A look with what follows from it, or why there is none, in one line.
@@ -221,6 +221,13 @@ impl Collector {
     pub fn probe(&self, world: Arc<World>, row: RowId) {
         if let Some(asker) = &self.asker {
             asker.ask(world, row);
+        }
+    }
+
+    /// Asks the connections that are selected for their keepalive, likewise.
+    pub fn probe_those(&self, world: Arc<World>, select: Selection) {
+        if let Some(asker) = &self.asker {
+            asker.ask_those(world, select);
         }
     }
 

@@ -10,4 +10,4 @@ mod processes;
 
 pub use collect::{Collector, Detailed, INTERVALS, Inquirer, Look, Looker, Wanted};
 pub use names::SystemNames;
-pub use probe::{Options, with_options};
+pub use probe::{MOST as MOST_ASKED, Options, keepalive_share, with_options};

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::mailbox::Mailbox;
-use crate::analysis::{Ownership, Snapshot, World, owner_of};
-use crate::model::{Owners, Probed, Protocol, SocketRow, Unprobed};
-use crate::query::{RowId, SocketKey};
+use crate::analysis::{KeepaliveShare, Ownership, Snapshot, World, owner_of};
+use crate::model::{Owners, Probed, Protocol, SocketRow, TcpState, Unprobed};
+use crate::query::{RowId, Selection, SocketKey};
 use crate::sys::Prober;
 
 /// At most so many descriptors of one socket are tried.
 const TRIES: usize = 8;
+
+/// At most so many connections are asked for their share: some tens of milliseconds.
+pub const MOST: usize = 4096;
 
 /// Asks the socket of `row` for its options; `None` for what has none of these: a mini-socket, a request, an orphan, UDP.
 pub(super) fn ask(prober: &mut Prober, snapshot: &Snapshot, row: &SocketRow) -> Option<Probed> {
@@ -45,10 +48,9 @@ pub fn with_options(world: &World, rows: &[RowId]) -> Arc<World> {
     let mut prober = Prober::new();
     let mut found = vec![FxHashMap::<u64, Probed>::default(); world.snapshots.len()];
     for id in rows {
-        let ns = usize::from(id.ns);
-        let Some((snapshot, found)) = world.snapshots.get(ns).zip(found.get_mut(ns)) else { continue };
-        let row = snapshot.sample.table.rows.get(id.row as usize);
-        found.extend(row.and_then(|row| Some((row.cookie(), ask(&mut prober, snapshot, row)?))));
+        let Some((snapshot, row)) = place(world, *id) else { continue };
+        let Some(found) = found.get_mut(usize::from(id.ns)) else { continue };
+        found.extend(ask(&mut prober, snapshot, row).map(|probed| (row.cookie(), probed)));
     }
     let mut world = world.clone();
     for (snapshot, found) in world.snapshots.iter_mut().zip(found) {
@@ -57,28 +59,89 @@ pub fn with_options(world: &World, rows: &[RowId]) -> Arc<World> {
     Arc::new(world)
 }
 
-/// What came of asking one socket, with its identity; `None` inside for a socket that has no options to ask for.
-pub type Options = (u64, Option<Probed>);
+fn place(world: &World, id: RowId) -> Option<(&Snapshot, &SocketRow)> {
+    let snapshot = world.snapshots.get(usize::from(id.ns))?;
+    Some((snapshot, snapshot.sample.table.rows.get(id.row as usize)?))
+}
 
-/// The thread that asks single sockets. A thread of its own, because the last close of a socket may wait
-/// (`SO_LINGER`), and the last is ours where its owner closes in the same microseconds.
+/// Whether a socket is a connection that can have keepalive: a mini-socket, a request and an orphan cannot be asked.
+fn can_have_keepalive(row: &SocketRow) -> bool {
+    let waits = matches!(row.state, TcpState::Established | TcpState::CloseWait);
+    row.state.has_peer() && (row.inode != 0 || waits)
+}
+
+/// Asks the connections among the sockets that are selected: all of them up to [`MOST`], else as many, evenly chosen in the
+/// order of the table, which is that of a hash. The listener of a selection by listener is asked as well.
+#[must_use]
+pub fn keepalive_share(world: &World, select: &Selection) -> KeepaliveShare {
+    let mut prober = Prober::new();
+    let selected = select.rows(world);
+    let is = |id: &RowId, what: fn(&SocketRow) -> bool| place(world, *id).is_some_and(|(_, row)| what(row));
+    let connections: Vec<RowId> = selected.iter().filter(|id| is(id, can_have_keepalive)).copied().collect();
+    let mut share = KeepaliveShare {
+        connections: connections.len(),
+        others: selected.len() - connections.len(),
+        ..KeepaliveShare::default()
+    };
+    if matches!(select, Selection::Listener { .. }) {
+        let listener = selected.iter().find(|id| is(id, |row| row.state == TcpState::Listen));
+        let listener = listener.and_then(|id| place(world, *id));
+        share.listener = listener.and_then(|(snapshot, row)| ask(&mut prober, snapshot, row));
+    }
+    let asked = connections.len().min(MOST);
+    for n in 0..asked {
+        let Some(id) = connections.get(n * connections.len() / asked) else { continue };
+        let Some((snapshot, row)) = place(world, *id) else { continue };
+        let Some(answer) = ask(&mut prober, snapshot, row) else { continue };
+        let seen = snapshot.track.get(id.row as usize).and_then(|track| track.keepalive(row));
+        share.add(&answer, seen);
+    }
+    share.finish();
+    share
+}
+
+/// What came of asking.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Options {
+    /// One socket, by its identity; `None` for one that has no options to ask for.
+    Socket(u64, Option<Probed>),
+    /// Those that are selected.
+    Share(Selection, Box<KeepaliveShare>),
+}
+
+#[derive(Debug)]
+enum Question {
+    Socket(RowId),
+    Share(Selection),
+}
+
+/// The thread that asks sockets. A thread of its own, because the last close of a socket may wait (`SO_LINGER`), and the
+/// last is ours where its owner closes in the same microseconds.
 #[derive(Debug)]
 pub(super) struct Asker {
-    questions: Arc<Mailbox<(Arc<World>, RowId)>>,
+    questions: Arc<Mailbox<(Arc<World>, Question)>>,
 }
 
 impl Asker {
     /// Starts the thread, which answers into `answers` and ends when this is dropped.
     pub(super) fn start(answers: Arc<Mailbox<Options>>) -> std::io::Result<Self> {
         let questions = Arc::new(Mailbox::new());
-        let ours: Arc<Mailbox<(Arc<World>, RowId)>> = Arc::clone(&questions);
+        let ours: Arc<Mailbox<(Arc<World>, Question)>> = Arc::clone(&questions);
         std::thread::Builder::new().name("options".into()).spawn(move || {
-            while let Some((world, id)) = ours.wait() {
-                let Some(snapshot) = world.snapshot(id.ns) else { continue };
-                let Some(row) = snapshot.sample.table.rows.get(id.row as usize) else { continue };
-                // A new one each time: whether network classes are in use can change.
-                let options = ask(&mut Prober::new(), snapshot, row);
-                drop(answers.post((SocketKey::of(snapshot, row).id, options)));
+            while let Some((world, question)) = ours.wait() {
+                let answer = match question {
+                    Question::Socket(id) => {
+                        let Some((snapshot, row)) = place(&world, id) else { continue };
+                        // A new one each time: whether network classes are in use can change.
+                        let options = ask(&mut Prober::new(), snapshot, row);
+                        Options::Socket(SocketKey::of(snapshot, row).id, options)
+                    }
+                    Question::Share(select) => {
+                        let share = keepalive_share(&world, &select);
+                        Options::Share(select, Box::new(share))
+                    }
+                };
+                drop(answers.post(answer));
             }
         })?;
         Ok(Self { questions })
@@ -86,7 +149,12 @@ impl Asker {
 
     /// Asks the socket of a row. A newer question replaces one that was not answered yet.
     pub(super) fn ask(&self, world: Arc<World>, row: RowId) {
-        drop(self.questions.post((world, row)));
+        drop(self.questions.post((world, Question::Socket(row))));
+    }
+
+    /// Asks the connections that are selected, likewise.
+    pub(super) fn ask_those(&self, world: Arc<World>, select: Selection) {
+        drop(self.questions.post((world, Question::Share(select))));
     }
 }
 
@@ -104,7 +172,6 @@ mod tests {
     use rustix::net::sockopt;
 
     use super::*;
-    use crate::model::TcpState;
     use crate::testkit::{self, socket};
 
     #[test]
@@ -136,6 +203,27 @@ mod tests {
         assert_eq!(of(&mini), None);
         assert!(matches!(of(&other), Some(Err(Unprobed::AnotherSocket { .. }))));
         assert!(world.snapshots[0].options.is_empty());
+    }
+
+    #[test]
+    fn a_share_is_of_the_connections_and_says_how_many_were_asked() {
+        let mut rows = testkit::many(2 * u32::try_from(MOST).unwrap());
+        for row in &mut rows {
+            (row.state, row.inode) = (TcpState::Established, 77);
+        }
+        rows.push(socket(TcpState::Listen, "0.0.0.0:80", ""));
+        rows.push(socket(TcpState::TimeWait, "127.0.0.1:5001", "127.0.0.1:80"));
+        let world = testkit::world_owned(rows, Owners::default());
+        let share = keepalive_share(&world, &Selection::All);
+        assert_eq!((share.connections, share.others, share.asked), (2 * MOST, 2, MOST));
+        assert_eq!(share.with + share.without + share.unknown, MOST);
+        let [(why, n)] = share.unread.as_slice() else { panic!("{:?}", share.unread) };
+        assert!(*n == MOST && why.to_string().contains("not all been looked at"), "{why}");
+        assert_eq!((share.read(), share.listener), (0, None));
+        let none = keepalive_share(&world, &Selection::States(0));
+        assert_eq!(none, KeepaliveShare::default());
+        let of_listener = Selection::Listener { local: testkit::endpoint("0.0.0.0:80") };
+        assert!(matches!(keepalive_share(&world, &of_listener).listener, Some(Err(_))));
     }
 
     #[test]

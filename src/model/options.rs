@@ -93,6 +93,21 @@ pub enum Unprobed {
     },
 }
 
+impl Unprobed {
+    /// Whether both say the same, of whichever process and descriptor.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::NotPermitted { why, .. }, Self::NotPermitted { why: others, .. }) => why == others,
+            (Self::Other { error, .. }, Self::Other { error: others, .. }) => error == others,
+            (Self::ProcessGone { .. }, Self::ProcessGone { .. })
+            | (Self::DescriptorGone { .. }, Self::DescriptorGone { .. })
+            | (Self::AnotherSocket { .. }, Self::AnotherSocket { .. }) => true,
+            _ => self == other,
+        }
+    }
+}
+
 /// What keeps a process from another one's descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {

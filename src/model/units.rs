@@ -1,6 +1,7 @@
 //! Numbers as people read them: amounts of data, time spans, counts.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 /// An amount of memory or data as people read it: exact up to six digits, then in units of 1024.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,12 @@ impl Span {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at the ends")]
     pub fn from_seconds(seconds: f64) -> Self {
         Self { millis: (seconds * 1000.0) as u64 }
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(time: Duration) -> Self {
+        Self { millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::RowId;
 use super::process_groups::{Members, ProcessKey};
-use crate::analysis::Snapshot;
+use crate::analysis::{Snapshot, World};
 use crate::model::{Endpoint, Ip, RowFlags, SocketRow, TcpState};
 
 /// Which sockets are wanted.
@@ -51,6 +52,18 @@ impl Selection {
     #[must_use]
     pub const fn peer(addr: Ip) -> Self {
         Self::Peer { addr, v4_len: 32, v6_len: 128 }
+    }
+
+    /// The sockets of a world that it selects, in the order of its tables.
+    #[must_use]
+    pub fn rows(&self, world: &World) -> Vec<RowId> {
+        let mut found = Vec::new();
+        for (ns, snapshot) in (0_u16..).zip(&world.snapshots) {
+            let wanted = self.compile(snapshot);
+            let rows = (0_u32..).zip(&snapshot.sample.table.rows).filter(|(_, row)| wanted.matches(row));
+            found.extend(rows.map(|(row, _)| RowId { ns, row }));
+        }
+        found
     }
 
     /// Prepares the selection for the rows of one snapshot.

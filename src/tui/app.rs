@@ -151,6 +151,7 @@ impl App {
             Some(Page::Topic(topic)) if matches!(topic.query, Query::Finding(_)) => Place::Finding,
             Some(Page::Topic(_)) => Place::Topic,
             Some(Page::Detail(_)) => Place::Detail,
+            Some(Page::Keepalive(_)) => Place::Keepalive,
             _ => match self.table().map(|t| &t.query) {
                 Some(Query::Peers(_)) => Place::Peers,
                 Some(Query::Processes(_)) => Place::Processes,
@@ -185,7 +186,7 @@ impl App {
         match self.trail.last() {
             None => Some(self.root()),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_) | Page::Topic(_)) => None,
+            Some(Page::Detail(_) | Page::Topic(_) | Page::Keepalive(_)) => None,
         }
     }
 
@@ -194,7 +195,7 @@ impl App {
         match self.trail.last_mut() {
             None => Some(&mut self.tables[self.screen.index()]),
             Some(Page::Table(table)) => Some(table),
-            Some(Page::Detail(_) | Page::Topic(_)) => None,
+            Some(Page::Detail(_) | Page::Topic(_) | Page::Keepalive(_)) => None,
         }
     }
 

@@ -66,6 +66,8 @@ pub enum Place {
     Table,
     /// The detail of a socket.
     Detail,
+    /// Keepalive of many connections.
+    Keepalive,
     /// A finding.
     Finding,
     /// A sysctl or a counter.
@@ -128,6 +130,8 @@ pub enum When {
     Openable,
     /// In the detail of a socket.
     Detail,
+    /// Where connections can be asked for their keepalive.
+    Connections,
 }
 
 impl When {
@@ -139,7 +143,8 @@ impl When {
             Self::Always => !matches!(place, Place::FilterLine),
             Self::Deep => deep && !matches!(place, Place::FilterLine),
             Self::Outside => {
-                place.is_table() || matches!(place, Place::Detail | Place::Finding | Place::Topic)
+                place.is_table()
+                    || matches!(place, Place::Detail | Place::Keepalive | Place::Finding | Place::Topic)
             }
             Self::Rows => place.is_table() || matches!(place, Place::Detail | Place::Finding),
             Self::AskToClose => matches!(place, Place::AskToClose),
@@ -150,6 +155,9 @@ impl When {
             Self::Kernel => matches!(place, Place::Kernel),
             Self::Openable => place.is_table() || matches!(place, Place::Finding),
             Self::Detail => matches!(place, Place::Detail),
+            Self::Connections => {
+                matches!(place, Place::Peers | Place::Processes | Place::Table | Place::Keepalive)
+            }
         }
     }
 }
@@ -352,6 +360,13 @@ pub const KEYMAP: &[Binding] = &[
         "the UDP sockets with their drops, and back; they are looked at only while they are shown",
     )
     .short("UDP"),
+    bind(
+        &[Key::char('o')],
+        Action::Probe,
+        When::Connections,
+        "how many connections of this row, or of this table, have keepalive; says first what asking does",
+    )
+    .short("keepalive"),
     bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
     bind(&[Key::code(KeyCode::Down), Key::char('j')], Action::Down, When::Always, "down"),
     bind(&[Key::code(KeyCode::PageUp), Key::ctrl('b')], Action::PageUp, When::Always, "a page up"),
@@ -405,6 +420,7 @@ mod tests {
             Place::Kernel,
             Place::Table,
             Place::Detail,
+            Place::Keepalive,
             Place::Finding,
             Place::Topic,
             Place::Help,

@@ -119,6 +119,7 @@ impl Layout {
         }
         match app.below_the_line() {
             Place::Detail
+            | Place::Keepalive
             | Place::Finding
             | Place::Topic
             | Place::Help

@@ -16,6 +16,7 @@ pub mod findings;
 pub mod format;
 pub mod header;
 pub mod index;
+pub mod keepalive;
 pub mod kernel;
 pub mod keymap;
 pub mod layout;

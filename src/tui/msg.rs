@@ -10,8 +10,8 @@ use crate::analysis::World;
 use crate::engine::closer::{Answered, Order};
 use crate::engine::{Detailed, Look, Options};
 use crate::model::{Origin, SocketRow};
-use crate::query::RowId;
 use crate::query::filter::Needs;
+use crate::query::{RowId, Selection};
 
 use super::filter::reader::{Read, Reading};
 use super::index::{Answer, Question};
@@ -35,7 +35,7 @@ pub enum Msg {
     Answered(Answered),
     /// An exact query answered.
     Detail(Detailed),
-    /// A socket was asked for its options.
+    /// Sockets were asked for their options.
     Options(Options),
     /// Time passed; since an arbitrary moment, never going back.
     Tick(Duration),
@@ -83,6 +83,8 @@ pub enum Effect {
     WatchUdp(bool),
     /// Ask the socket of a row for its options.
     Probe(Arc<World>, RowId),
+    /// Ask the connections that are selected for their keepalive.
+    ProbeThose(Arc<World>, Selection),
     /// Look this often from now on.
     SetInterval(Duration),
     /// Stop the whole job, as the terminal's own Ctrl-Z would.

@@ -18,9 +18,9 @@ pub enum Consent {
     Given,
 }
 
-/// How far asking the open socket for its options has come.
+/// How far asking for options has come; of a single socket, where nothing else is said.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum Asking {
+pub enum Asking<A = Option<Probed>> {
     /// Nobody wants to know.
     #[default]
     Not,
@@ -28,8 +28,8 @@ pub enum Asking {
     Offered,
     /// The answer is on its way.
     Asked,
-    /// The answer; `None` for a socket that has no options to ask for.
-    Answered(Option<Probed>),
+    /// The answer; `None` for a single socket that has no options to ask for.
+    Answered(A),
 }
 
 impl Asking {
@@ -43,7 +43,8 @@ impl Asking {
     }
 }
 
-const OFFER: &str = "Keepalive, user timeout and linger are in no table of the kernel: tcptop takes a duplicate of the program's \
+/// What asking does, said before the first time.
+pub(super) const OFFER: &str = "Keepalive, user timeout and linger are in no table of the kernel: tcptop takes a duplicate of the program's \
     descriptor (pidfd_getfd), reads them and closes it at once. In those microseconds a close of the program would wait. On \
     hosts that use the cgroup v1 controllers net_cls or net_prio the socket would get tcptop's network class; there it \
     is refused. Press o again to ask, any other key to leave it.";
@@ -75,20 +76,29 @@ pub fn lines(asking: &Asking, row: &SocketRow, sysctls: &Sysctls, width: u16) ->
     lines
 }
 
+/// Keepalive and its times.
+pub(super) fn keepalive_said(options: &SocketOptions) -> String {
+    if !options.keepalive {
+        return "off: an idle connection sends nothing".to_owned();
+    }
+    let SocketOptions { idle, interval, probes, .. } = *options;
+    let (idle, interval) = (Span::from(idle), Span::from(interval));
+    format!("on: a probe after {idle} of silence, then every {interval}, {probes} in all")
+}
+
+/// When it is noticed that the peer is gone.
+pub(super) fn noticed_said(options: &SocketOptions) -> String {
+    match noticed_idle(options) {
+        None => "never noticed while the connection is idle: it stays ESTABLISHED for ever".to_owned(),
+        Some(t) => format!("noticed after {} while the connection is idle", Span::from(t)),
+    }
+}
+
 fn known(options: &SocketOptions, row: &SocketRow, sysctls: &Sysctls, width: u16) -> Vec<Line> {
-    let span = |d: std::time::Duration| Span::from_millis(u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    let span = |d: std::time::Duration| Span::from(d);
     let mut lines = Vec::new();
     let mut say = |name: &str, text: String| lines.extend(entry(name, VALUE_AT, &text, Role::Label, width));
-    say(
-        "keepalive",
-        if options.keepalive {
-            let SocketOptions { idle, interval, probes, .. } = *options;
-            let (idle, interval) = (span(idle), span(interval));
-            format!("on: a probe after {idle} of silence, then every {interval}, {probes} in all")
-        } else {
-            "off: an idle connection sends nothing".to_owned()
-        },
-    );
+    say("keepalive", keepalive_said(options));
     say("user timeout", options.user_timeout.map_or("not set".to_owned(), |t| span(t).to_string()));
     say(
         "linger",
@@ -107,13 +117,7 @@ fn known(options: &SocketOptions, row: &SocketRow, sysctls: &Sysctls, width: u16
         );
         return lines;
     }
-    say(
-        "peer gone",
-        match noticed_idle(options) {
-            None => "never noticed while the connection is idle: it stays ESTABLISHED for ever".to_owned(),
-            Some(t) => format!("noticed after {} while the connection is idle", span(t)),
-        },
-    );
+    say("peer gone", noticed_said(options));
     say(
         "in flight",
         match (noticed_sending(options, sysctls), options.user_timeout) {

@@ -15,6 +15,7 @@ use crate::query::{
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
+use super::keepalive::KeepalivePage;
 use super::options::Asking;
 use super::screen::Screen;
 use super::topic::TopicPage;
@@ -429,6 +430,8 @@ pub enum Page {
     Detail(Box<DetailPage>),
     /// A finding, a sysctl, a counter.
     Topic(Box<TopicPage>),
+    /// Keepalive of many connections.
+    Keepalive(Box<KeepalivePage>),
 }
 
 impl Page {
@@ -439,6 +442,7 @@ impl Page {
             Self::Table(t) => t.query.clone(),
             Self::Detail(d) => Query::Socket(d.key),
             Self::Topic(t) => t.query.clone(),
+            Self::Keepalive(k) => k.query(),
         }
     }
 
@@ -448,6 +452,7 @@ impl Page {
             Self::Table(t) => t.answer = None,
             Self::Detail(d) => d.answer = None,
             Self::Topic(t) => t.answer = None,
+            Self::Keepalive(k) => k.answer = None,
         }
     }
 
@@ -458,6 +463,7 @@ impl Page {
             Self::Table(t) => t.answer.as_ref().map(|a| &a.world),
             Self::Detail(d) => d.answer.as_ref().map(|a| &a.world),
             Self::Topic(t) => t.answer.as_ref().map(|a| &a.world),
+            Self::Keepalive(k) => k.answer.as_ref().map(|a| &a.world),
         }
     }
 
@@ -467,6 +473,7 @@ impl Page {
             Self::Table(_) => None,
             Self::Detail(d) => Some(&mut d.scroll),
             Self::Topic(t) => Some(&mut t.scroll),
+            Self::Keepalive(k) => Some(&mut k.scroll),
         }
     }
 }

@@ -23,8 +23,8 @@ use crate::engine::closer::{self, Answered, Order};
 use crate::engine::mailbox::{Bell, Mailbox};
 use crate::engine::{Collector, Detailed, Look, Options, SystemNames};
 use crate::model::{Origin, SocketRow};
-use crate::query::RowId;
 use crate::query::filter::Needs;
+use crate::query::{RowId, Selection};
 
 use super::app::App;
 use super::filter::FilterState;
@@ -61,7 +61,7 @@ pub struct Feed {
     pub looks: Arc<Mailbox<Look>>,
     /// Answers to [`Control::ask`].
     pub details: Arc<Mailbox<Detailed>>,
-    /// Answers to [`Control::probe`].
+    /// Answers to [`Control::probe`] and [`Control::probe_those`].
     pub options: Arc<Mailbox<Options>>,
 }
 
@@ -87,6 +87,8 @@ pub trait Control {
     fn ask(&self, row: SocketRow, origin: Origin);
     /// Ask the socket of a row for its options; the answer comes through [`Feed::options`].
     fn probe(&self, world: Arc<World>, row: RowId);
+    /// Ask the connections that are selected for their keepalive, likewise.
+    fn probe_those(&self, world: Arc<World>, select: Selection);
     /// What a filter has to know of each look from the next one on.
     fn need(&self, needs: Needs);
     /// Someone who asks for `tcp_info`, for the index thread; `None` where nobody can be asked.
@@ -108,6 +110,10 @@ impl Control for Collector {
 
     fn probe(&self, world: Arc<World>, row: RowId) {
         Self::probe(self, world, row);
+    }
+
+    fn probe_those(&self, world: Arc<World>, select: Selection) {
+        Self::probe_those(self, world, select);
     }
 
     fn need(&self, needs: Needs) {
@@ -305,6 +311,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
                     Effect::Probe(world, row) => wires.control.probe(world, row),
+                    Effect::ProbeThose(world, select) => wires.control.probe_those(world, select),
                     Effect::SetInterval(interval) => wires.control.set_interval(interval),
                     Effect::StopJob if terminal.stop_job() => {}
                     Effect::StopJob => {

@@ -10,6 +10,7 @@ use super::explain;
 use super::findings;
 use super::format;
 use super::index::{Query, snapshot};
+use super::keepalive;
 use super::kernel;
 use super::keymap::{Action, Binding, Context, KEYMAP, When};
 use super::layout::Layout;
@@ -34,6 +35,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
         (Some((Overlay::Help, first)), _) => ("Help", first),
         (Some((Overlay::Command, first)), _) => ("As a command of ss", first),
         (None, Some(Page::Detail(detail))) => ("Socket", detail.scroll),
+        (None, Some(Page::Keepalive(page))) => ("Keepalive", page.scroll),
         (None, Some(Page::Topic(topic))) => (topic_title(topic), topic.scroll),
         (Some((Overlay::Closing, _)) | None, _) => return,
     };
@@ -68,6 +70,7 @@ fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
         (Some((Overlay::Command, _)), _) => command::page(app, width),
         (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
+        (None, Some(Page::Keepalive(page))) => keepalive::lines(page, width, glyphs),
         (None, Some(Page::Topic(page))) if matches!(page.query, Query::Finding(_)) => {
             findings::page(page, width, glyphs)
         }

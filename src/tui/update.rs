@@ -3,6 +3,7 @@
 
 mod mouse;
 mod pages;
+mod probing;
 mod tables;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 use ratatui::layout::Size;
 
 use crate::diagnose::Judged;
-use crate::engine::{Detailed, Options};
+use crate::engine::Detailed;
 use crate::model::Protocol;
 
 use super::app::{App, Overlay};
@@ -23,10 +24,10 @@ use super::index::{Answer, Query, Question};
 use super::keymap::{self, Action};
 use super::layout::Layout;
 use super::msg::{Effect, Msg, Signal};
-use super::options::{Asking, Consent};
 use super::page::Page;
 use mouse::mouse;
 use pages::{back, go, open, udp};
+use probing::{accept_options, decline, probe};
 use tables::{How, group, keep_text_on_screen, scroll, scroll_columns, sort, to_end};
 
 /// How often one may look.
@@ -146,6 +147,13 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
             }
             fits
         }
+        Some(Page::Keepalive(page)) => {
+            let fits = same_filter && answer.query == page.query();
+            if fits {
+                page.answer = Some(answer);
+            }
+            fits
+        }
         _ => app.table_mut().is_some_and(|table| {
             let fits =
                 same_filter && table.query.same_order(&answer.query) && table.selected == answer.selected;
@@ -183,49 +191,6 @@ fn accept_detail(app: &mut App, (cookie, detail): Detailed) {
     }
 }
 
-fn accept_options(app: &mut App, (cookie, options): Options) {
-    if let Some(Page::Detail(page)) = app.trail.last_mut()
-        && page.key.id == cookie
-    {
-        page.options = Asking::Answered(options);
-        app.redraw = true;
-        keep_text_on_screen(app, Layout::of(app).page_height());
-    }
-}
-
-/// Asks the open socket for its options; before the first time, says what that does.
-fn probe(app: &mut App, effects: &mut Vec<Effect>) {
-    let agreed = app.probing == Consent::Given;
-    let Some(Page::Detail(page)) = app.trail.last_mut() else { return };
-    if page.protocol() == Some(Protocol::Udp) {
-        app.notice = Some("keepalive is of TCP; a UDP socket has none");
-        return;
-    }
-    let Some((answer, id)) = page.answer.as_ref().and_then(|a| Some((a, a.rows.row(0)?))) else { return };
-    page.scroll = 0;
-    if !agreed && page.options != Asking::Offered {
-        page.options = Asking::Offered;
-        return;
-    }
-    effects.push(Effect::Probe(Arc::clone(&answer.world), id));
-    // An answer that is there stays until the new one comes.
-    if !matches!(page.options, Asking::Answered(_)) {
-        page.options = Asking::Asked;
-    }
-    app.probing = Consent::Given;
-}
-
-/// Another key than the one that agrees declines. Says whether that is all that the key means.
-fn decline(app: &mut App, action: Action) -> bool {
-    match app.trail.last_mut() {
-        Some(Page::Detail(page)) if page.options == Asking::Offered && action != Action::Probe => {
-            page.options = Asking::Not;
-            action == Action::Back
-        }
-        _ => false,
-    }
-}
-
 fn tick(app: &mut App, now: Duration) {
     app.now = now;
     let late = now.saturating_sub(app.stream.arrived);
@@ -250,7 +215,7 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     if leaves && app.closing.as_ref().is_some_and(Closing::is_under_way) {
         return;
     }
-    if !decline(app, action) {
+    if !decline(app, action, effects) {
         act(app, action, effects);
     }
     if !matches!(app.overlay, Some((Overlay::Closing, _))) {

@@ -19,7 +19,7 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
     let layout = Layout::of(app);
     header::draw(app, layout.header, &mut canvas);
     match app.below_the_line() {
-        Place::Detail | Place::Finding | Place::Topic | Place::Help | Place::Command => {
+        Place::Detail | Place::Keepalive | Place::Finding | Place::Topic | Place::Help | Place::Command => {
             text::draw(app, &layout, &mut canvas);
         }
         Place::AskToClose | Place::Closed => {

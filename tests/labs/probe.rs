@@ -1,7 +1,7 @@
 //! The options of sockets, read from the sockets themselves: right, or unknown with the reason, and nobody's close is held.
 
 use std::io::{Read, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,12 +13,13 @@ use std::{env, fs};
 use rustix::net::sockopt;
 use serde_json::{Value, json};
 use tcptop::analysis::noticed_idle;
-use tcptop::engine::{Looker, with_options};
+use tcptop::engine::{Looker, keepalive_share, with_options};
 use tcptop::lab::{Host, Lab};
 use tcptop::model::Unprobed;
 use tcptop::query::{ColumnId, Selection, SocketQuery, Sort, sockets};
 use tcptop::source::{Live, LiveOptions};
 use tcptop::sys::Prober;
+use tcptop::testkit::endpoint;
 
 use crate::harness::{lab, skip, wait_for};
 use crate::observer::{NOBODY, program_for_everyone};
@@ -88,6 +89,48 @@ fn a_user_timeout_counts_instead_of_the_probes() {
         });
         assert_eq!(ended, rustix::io::Errno::TIMEDOUT);
         assert!(begun.elapsed() > Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    });
+}
+
+/// Keepalive of what a listener accepted: of accepted connections by asking, of one that waits by its timers.
+#[test]
+fn the_share_of_a_listener_is_that_of_its_connections() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (listener, mut held) = host
+            .run(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                sockopt::set_socket_keepalive(&listener, true).unwrap();
+                let to = listener.local_addr().unwrap();
+                let connect = || TcpStream::connect(to).unwrap();
+                let held: Vec<_> = (0..5).map(|_| (connect(), listener.accept().unwrap().0)).collect();
+                (listener, held)
+            })
+            .unwrap();
+        let to = listener.local_addr().unwrap();
+        let waiting = host.run(|| TcpStream::connect(to).unwrap()).unwrap();
+        for (at, (_, accepted)) in held.iter_mut().enumerate() {
+            // What is accepted has the keepalive of its listener.
+            assert!(sockopt::socket_keepalive(&*accepted).unwrap());
+            if at < 2 {
+                sockopt::set_socket_keepalive(&*accepted, false).unwrap();
+            } else {
+                sockopt::set_tcp_keepidle(&*accepted, Duration::from_secs(300)).unwrap();
+            }
+        }
+        let look = || Looker::new(Live::open(LiveOptions::default())).with_owners(None).look().unwrap();
+        let look = host.run(look).unwrap();
+        let select = Selection::Listener { local: endpoint(&to.to_string()) };
+        let share = keepalive_share(&look.world, &select);
+        assert_eq!((share.connections, share.others, share.asked), (6, 1, 6), "{share:?}");
+        assert_eq!((share.with, share.without, share.unknown), (4, 2, 0), "{share:?}");
+        let settings: Vec<_> =
+            share.settings.iter().map(|(o, n)| (o.keepalive, o.idle.as_secs(), *n)).collect();
+        assert_eq!(settings, [(true, 300, 3), (false, 0, 2)]);
+        let [(why, 1)] = share.unread.as_slice() else { panic!("{share:?}") };
+        assert!(why.to_string().contains("accept()"), "{why}");
+        assert!(share.listener.unwrap().unwrap().keepalive);
+        drop(waiting);
     });
 }
 

@@ -11,6 +11,7 @@ mod closing;
 mod command;
 mod filter;
 mod findings;
+mod keepalive;
 mod kernel;
 mod namespaces;
 mod options;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ratatui::crossterm::event::KeyCode;
+use tcptop::engine::Options;
 use tcptop::model::{Probed, Refusal, SocketOptions, Unprobed};
 use tcptop::query::SocketKey;
 use tcptop::tui::msg::{Effect, Msg};
@@ -44,9 +45,9 @@ fn answered(width: u16, height: u16, probed: Option<Probed>) -> Rig {
     let mut rig = page(width, height);
     rig.keys("oo");
     let cookie = asked(&rig)[0];
-    rig.send(Msg::Options((cookie + 1, None)));
+    rig.send(Msg::Options(Options::Socket(cookie + 1, None)));
     assert!(rig.text().contains("asking the socket"), "an answer about another socket");
-    rig.send(Msg::Options((cookie, probed)));
+    rig.send(Msg::Options(Options::Socket(cookie, probed)));
     rig
 }
 

@@ -13,8 +13,8 @@ use ratatui::{Frame, Terminal};
 use tcptop::analysis::World;
 use tcptop::diagnose::Judged;
 use tcptop::model::{Origin, SocketRow};
-use tcptop::query::RowId;
 use tcptop::query::filter::Needs;
+use tcptop::query::{RowId, Selection};
 use tcptop::tui::app::App;
 use tcptop::tui::index::Asker;
 use tcptop::tui::msg::{Msg, Signal};
@@ -123,6 +123,10 @@ impl Control for FakeEngine {
     fn probe(&self, world: Arc<World>, id: RowId) {
         let row = &world.snapshots[usize::from(id.ns)].sample.table.rows[id.row as usize];
         self.0.send(format!("options of {}", row.peer_endpoint())).unwrap();
+    }
+
+    fn probe_those(&self, _: Arc<World>, select: Selection) {
+        self.0.send(format!("keepalive of {select:?}")).unwrap();
     }
 
     fn need(&self, _: Needs) {}

@@ -29,7 +29,7 @@ pub(super) fn enter(app: &mut App, page: Page, effects: &mut Vec<Effect>) {
 }
 
 /// What Enter on a row opens.
-fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
+pub(super) fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
     let answer = table.answer.as_ref()?;
     let topic = |query| Some(Page::Topic(Box::new(TopicPage::new(query))));
     let sockets = |title: String, select| Some(Page::Table(Box::new(TablePage::sockets(title, select))));
