@@ -60,6 +60,8 @@ pub struct PortCounter {
     occupied: Vec<u16>,
     /// Connected ports of the parity that `bind` prefers, each with its destination.
     bind_parity: Vec<(u16, u32)>,
+    /// A bit for each port that was counted.
+    counted: Box<[u64]>,
     growth: Baseline<Key>,
 }
 
@@ -74,6 +76,7 @@ impl Default for PortCounter {
             reuse: Reuse { everywhere: false, on_loopback: false, after_ms: 0 },
             occupied: Vec::new(),
             bind_parity: Vec::new(),
+            counted: vec![0; 1 << 10].into(),
             growth: Baseline::new(GROWTH_PERIOD),
         }
     }
@@ -173,12 +176,16 @@ impl PortCounter {
     fn suspected_binds(&mut self, destinations: &[Destination]) -> u32 {
         let size = self.range.as_ref().map_or(0, |r| u32::from(*r.end()) - u32::from(*r.start()) + 1);
         // Once the half that connect prefers fills up it takes the other half, too, and parity proves nothing.
-        self.bind_parity.retain(|(_, at)| {
-            destinations.get(*at as usize).is_some_and(|d| d.used * PARITY_PROVES_BELOW < size)
-        });
-        self.bind_parity.sort_unstable();
-        self.bind_parity.dedup_by_key(|(port, _)| *port);
-        u32::try_from(self.bind_parity.len()).unwrap_or(u32::MAX)
+        let proves = |at: u32| {
+            destinations.get(at as usize).is_some_and(|d| d.used.saturating_mul(PARITY_PROVES_BELOW) < size)
+        };
+        self.counted.fill(0);
+        for (port, _) in self.bind_parity.iter().filter(|(_, at)| proves(*at)) {
+            if let Some(word) = self.counted.get_mut(usize::from(*port / 64)) {
+                *word |= 1 << (port % 64);
+            }
+        }
+        self.counted.iter().map(|word| word.count_ones()).sum()
     }
 
     /// How many ports of the range are reserved, and how many of the others are occupied.
