@@ -211,6 +211,39 @@ impl Evidence {
     }
 }
 
+/// The sockets that prove a finding.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Proof {
+    /// Cookies of the first of them, at most [`Proof::MOST`].
+    pub cookies: Vec<u64>,
+    /// How many there are.
+    pub total: usize,
+}
+
+impl Proof {
+    /// How many sockets are kept as proof.
+    pub const MOST: usize = 1000;
+
+    /// How many are kept, and how many there are, where those are not all.
+    #[must_use]
+    pub fn cut(&self) -> Option<(usize, usize)> {
+        (self.cookies.len() < self.total).then_some((self.cookies.len(), self.total))
+    }
+}
+
+impl FromIterator<u64> for Proof {
+    fn from_iter<T: IntoIterator<Item = u64>>(sockets: T) -> Self {
+        let mut proof = Self::default();
+        for cookie in sockets {
+            proof.total += 1;
+            if proof.cookies.len() < Self::MOST {
+                proof.cookies.push(cookie);
+            }
+        }
+        proof
+    }
+}
+
 /// What a rule found at one look.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Draft {
@@ -224,8 +257,8 @@ pub struct Draft {
     pub confidence: Confidence,
     /// Which text of the document fits, where it has several: the name of a `title.…` entry.
     pub variant: Option<&'static str>,
-    /// Cookies of the sockets that prove it, at most [`Draft::PROOF`].
-    pub proof: Vec<u64>,
+    /// The sockets that prove it.
+    pub proof: Proof,
     /// Findings of other rules that this one is the cause of.
     pub explains: Vec<(&'static str, Subject)>,
     /// The rule that says the same and more: where it has a finding, this one is part of it.
@@ -233,9 +266,6 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// How many sockets are kept as proof.
-    pub const PROOF: usize = 1000;
-
     /// A draft with a main number, sure, without proof.
     #[must_use]
     pub fn new(severity: Severity, subject: Subject, evidence: Vec<Evidence>) -> Self {
@@ -245,7 +275,7 @@ impl Draft {
             evidence,
             confidence: Confidence::High,
             variant: None,
-            proof: Vec::new(),
+            proof: Proof::default(),
             explains: Vec::new(),
             part_of: None,
         }

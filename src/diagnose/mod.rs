@@ -25,7 +25,7 @@ mod words;
 pub use book::{RuleBook, UnknownRule, find};
 pub use details::{DetailEntry, Details};
 pub use finding::{
-    Confidence, Draft, Evidence, Finding, NotExamined, Severity, Source, Status, Subject, Value,
+    Confidence, Draft, Evidence, Finding, NotExamined, Proof, Severity, Source, Status, Subject, Value,
 };
 pub use judge::{DETAIL_BUDGET, Judge, Judged, Judgement, LINGERS};
 pub use registry::{RULES, all, spec};

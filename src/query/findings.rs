@@ -272,7 +272,7 @@ pub fn finding_cell(column: FindingColumn, row: &FindingRow) -> Cell<'_> {
 /// it: counters, sysctls, the machine as a whole.
 #[must_use]
 pub fn proof(finding: &Finding, netns: u64) -> Option<Selection> {
-    let mut cookies: Vec<u64> = finding.draft.proof.iter().copied().filter(|c| *c != 0).collect();
+    let mut cookies: Vec<u64> = finding.draft.proof.cookies.iter().copied().filter(|c| *c != 0).collect();
     if let (true, Subject::Socket { cookie, .. }) = (cookies.is_empty(), &finding.draft.subject) {
         cookies.push(*cookie);
     }
@@ -393,7 +393,7 @@ mod tests {
         };
         let mut finding = finding_of("dead-peer", Severity::Warning, 0);
         assert_eq!(proof(&finding, netns), None, "a machine has no rows");
-        finding.draft.proof = vec![0, 7, 3, 1_999_999];
+        finding.draft.proof = [0, 7, 3, 1_999_999].into_iter().collect();
         assert_eq!(count(proof(&finding, netns).unwrap()), 2, "those that are still there");
         assert_eq!(count(proof(&finding, netns + 1).unwrap()), 0, "cookies are of one namespace");
         let row = &world.snapshots[0].sample.table.rows[0];
@@ -403,7 +403,7 @@ mod tests {
             Subject::Destination { local: None, peer: row.peer_endpoint() },
             Subject::Socket { cookie: row.cookie(), local: row.local_endpoint(), peer: row.peer_endpoint() },
         ];
-        finding.draft.proof.clear();
+        finding.draft.proof = crate::diagnose::Proof::default();
         for subject in subjects {
             finding.draft.subject = subject;
             assert!(count(proof(&finding, netns).unwrap()) >= 1, "{:?}", finding.draft.subject);

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::analysis::World;
 use crate::diagnose::knowledge::{self, Live, Style, label, title};
-use crate::diagnose::{Draft, Evidence, Finding, Status, Value};
+use crate::diagnose::{Evidence, Finding, Status, Value};
 use crate::query::{FindingKey, FindingRow, Grouped, Outcome, Span, ranked};
 
 use super::app::App;
@@ -249,21 +249,22 @@ fn like(value: &Value, x: f64) -> Value {
 
 /// How to get at the rows that prove it.
 fn proof(page: &TopicPage, finding: &Finding, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    let count = finding.draft.proof.len();
+    let proof = &finding.draft.proof;
     let enter = glyphs.enter;
-    let of_sockets = |n: usize| match n {
-        0 => format!("{enter} shows the sockets of {}.", finding.draft.subject),
-        1 => format!("{enter} shows the socket that proves it."),
-        _ if n >= Draft::PROOF => {
-            format!("{enter} shows the first {} of the sockets that prove it.", Grouped(n as u64))
+    let of_sockets = || match (proof.cut(), proof.cookies.len()) {
+        (Some((kept, total)), _) => {
+            let (kept, total) = (Grouped(kept as u64), Grouped(total as u64));
+            format!("{enter} shows {kept} of {total} sockets that prove it.")
         }
-        _ => format!("{enter} shows the {} sockets that prove it.", Grouped(n as u64)),
+        (None, 0) => format!("{enter} shows the sockets of {}.", finding.draft.subject),
+        (None, 1) => format!("{enter} shows the socket that proves it."),
+        (None, n) => format!("{enter} shows the {} sockets that prove it.", Grouped(n as u64)),
     };
     let text = match page.proof().map(|p| p.query) {
         None => "No single row proves it: see the evidence.".to_owned(),
         Some(Query::Counters(_)) => format!("{enter} shows the counters that prove it."),
         Some(Query::Sysctls(_)) => format!("{enter} shows the sysctls that it rests on."),
-        Some(_) => of_sockets(count),
+        Some(_) => of_sockets(),
     };
     wrapped(&text, width, Role::Key).collect()
 }

@@ -9,9 +9,10 @@ use crate::diagnose::{Finding, Judged};
 use crate::model::{Origin, Protocol, SocketDetail, SocketRow};
 use crate::query::{
     Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
-    FindingKey, FindingQuery, FindingRow, Grouping, KernelScope, ListenerColumn, ListenerQuery, PeerColumn,
-    PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery, Sort,
-    SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell, proof,
+    FindingKey, FindingQuery, FindingRow, Grouped, Grouping, KernelScope, ListenerColumn, ListenerQuery,
+    PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery,
+    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell,
+    proof,
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
@@ -169,7 +170,7 @@ impl TablePage {
     /// What proves a finding: sockets, else counters or sysctls; none where there are no such rows.
     #[must_use]
     pub fn proving(key: &FindingKey, finding: &Finding) -> Option<Self> {
-        let title = format!("Proof of {}: {}", finding.rule, finding.draft.subject);
+        let title = proof_title(finding);
         if let Some(select) = proof(finding, key.netns) {
             return Some(Self { proves: Some(key.clone()), ..Self::sockets(title, select) });
         }
@@ -181,9 +182,10 @@ impl TablePage {
     pub fn follow(&mut self, look: &Judged) {
         let Some(key) = &self.proves else { return };
         let finding = crate::query::finding(look, key);
-        let select = finding.as_ref().and_then(FindingRow::finding).and_then(|f| proof(f, key.netns));
-        if let (Some(select), Query::Sockets(q)) = (select, &mut self.query) {
+        let Some(finding) = finding.as_ref().and_then(FindingRow::finding) else { return };
+        if let (Some(select), Query::Sockets(q)) = (proof(finding, key.netns), &mut self.query) {
             q.select = select;
+            self.title = proof_title(finding);
         }
     }
 
@@ -316,6 +318,14 @@ impl TablePage {
             self.selected = self.key_at_cursor();
         }
     }
+}
+
+/// What the sockets that prove a finding are called: with how many there are, where not all are kept.
+fn proof_title(finding: &Finding) -> String {
+    let kept = finding.draft.proof.cut().map_or_else(String::new, |(kept, total)| {
+        format!(", {} of {}", Grouped(kept as u64), Grouped(total as u64))
+    });
+    format!("Proof of {}{kept}: {}", finding.rule, finding.draft.subject)
 }
 
 /// What a row showed, in one line.

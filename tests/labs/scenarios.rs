@@ -190,7 +190,7 @@ scenarios! {
     accept_queue_fds "accept-queue-fds" Proof { promises: &[("fd-exhaustion", "process", "critical")], ..PLAIN };
     listener_without_acceptor "listener-without-acceptor" Proof { promises: &[("listener-without-acceptor", "listener", "warning")], ..PLAIN };
     syn_flood_cookies "syn-flood-cookies" Proof { promises: &[("syn-recv-pileup", "listener", "warning")], ..PLAIN };
-    syn_flood_no_cookies "syn-flood-no-cookies" Proof { promises: &[("syn-recv-pileup", "listener", "warning")], also: &["sysctl-syncookies-off"], ..PLAIN };
+    syn_flood_no_cookies "syn-flood-no-cookies" Proof { promises: &[("syn-recv-pileup", "listener", "warning")], ..PLAIN };
     ghost_connection "ghost-connection" Proof {
         promises: &[("accept-queue-full", "listener", "critical")],
         folded: &[("ghost-connection", "accept-queue-full")],

@@ -212,7 +212,7 @@ fn enter_shows_the_sockets_that_prove_it_and_follows_them() {
     assert!(states(&rig).len() > 20 && states(&rig).iter().all(|l| l.contains("CLOSE_WAIT")));
     // The next look proves it with fewer.
     let mut fewer = proven(&world);
-    fewer[1].draft.proof.truncate(3);
+    fewer[1].draft.proof = fewer[1].draft.proof.cookies.iter().copied().take(3).collect();
     rig.judged(&world, fewer);
     assert_eq!(states(&rig).len(), 3, "{}", rig.text());
     rig.key(KeyCode::Enter);
@@ -227,6 +227,34 @@ fn enter_shows_the_sockets_that_prove_it_and_follows_them() {
     };
     assert_eq!(meant(world, which).len(), 3);
     assert!(rig.text().contains("Meant: the sockets that prove the finding"), "{}", rig.text());
+}
+
+#[test]
+fn more_sockets_than_are_kept_are_said_to_be_more() {
+    let world = worlds::busy(40);
+    for (width, height) in SIZES {
+        let mut rig = Rig::new(width, height);
+        let mut found = proven(&world);
+        found[1].draft.proof.total = 8112;
+        rig.judged(&world, found.clone());
+        rig.keys("7");
+        rig.key(KeyCode::Enter);
+        if width < 80 {
+            rig.key(KeyCode::Enter);
+            continue;
+        }
+        let pages = rig.text();
+        rig.key(KeyCode::PageDown);
+        let said = format!("{pages}{}", rig.text());
+        assert!(said.contains("⏎ shows 563 of 8 112 sockets that prove it."), "{said}");
+        rig.key(KeyCode::Enter);
+        let title = "Proof of close-wait-leak, 563 of 8 112: ja";
+        assert!(rig.lines()[1].contains(title), "{}", rig.text());
+        // The title goes with the looks.
+        found[1].draft.proof.total = 563;
+        rig.judged(&world, found);
+        assert!(rig.lines()[1].contains("Proof of close-wait-leak: ja"), "{}", rig.text());
+    }
 }
 
 #[test]

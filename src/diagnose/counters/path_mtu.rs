@@ -218,7 +218,7 @@ mod tests {
         assert_eq!((&drafts[0].subject, drafts[0].confidence), (&subject, Confidence::High));
         assert_eq!(drafts[0].severity, Severity::Warning);
         assert!(drafts[0].explains.contains(&("dead-peer", subject)));
-        assert_eq!(drafts[0].proof, [1]);
+        assert_eq!(drafts[0].proof.cookies, [1]);
         assert!(judge(stuck_row(3000), 100, 2, 60_000).is_empty(), "full segments arrive: plain loss");
     }
 

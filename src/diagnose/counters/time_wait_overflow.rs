@@ -3,7 +3,9 @@
 use super::moved::Watch;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
+use crate::diagnose::sockets::time_wait;
 use crate::diagnose::sysctls::own_value;
+use crate::model::TcpState;
 
 /// The rule's id.
 pub const ID: &str = "time-wait-overflow";
@@ -34,9 +36,13 @@ impl Rule for TimeWaitOverflow {
         let severity = overflow.up_to(Severity::Critical);
         let mut draft = Draft::new(severity, Subject::Host, evidence);
         // What closed first and waits for its peer's close shares the table.
-        if max.is_some_and(|max| i64::from(minis) * 2 >= max.max(1)) {
-            draft.variant = Some("orphans");
-        }
+        let orphans = max.is_some_and(|max| i64::from(minis) * 2 >= max.max(1));
+        draft.variant = orphans.then_some("orphans");
+        // Entries of both kinds are what fills the table; the more numerous kind shows whose they are.
+        let state = if orphans { TcpState::FinWait2 } else { TcpState::TimeWait };
+        let (most, proof) = time_wait::most(context, state);
+        draft.evidence.extend(most);
+        draft.proof = proof;
         draft.explains = vec![
             ("time-wait-pileup", Subject::Host),
             ("fin-wait2-pileup", Subject::Host),
@@ -50,7 +56,6 @@ impl Rule for TimeWaitOverflow {
 mod tests {
     use super::*;
     use crate::diagnose::testing::{Bench, drafts};
-    use crate::model::TcpState;
     use crate::testkit::socket;
 
     #[test]
@@ -82,6 +87,7 @@ mod tests {
             drafts(b.judge(&mut rule)).remove(0)
         };
         assert_eq!((judged(49).variant, judged(50).variant), (None, Some("orphans")));
+        assert_eq!((judged(49).proof.total, judged(50).proof.total), (0, 50));
         let explained: Vec<_> = judged(0).explains.into_iter().map(|(rule, _)| rule).collect();
         assert_eq!(explained, ["time-wait-pileup", "fin-wait2-pileup", "sysctl-tw-buckets"]);
     }

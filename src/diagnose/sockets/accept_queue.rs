@@ -163,7 +163,7 @@ impl Rule for AcceptQueueFull {
                 let explains = explained(s, l, severity, half || full);
                 drafts.push(Draft {
                     variant,
-                    proof: vec![l.cookie],
+                    proof: std::iter::once(l.cookie).collect(),
                     explains,
                     ..Draft::new(severity, subject, evidence(context, l, queue.dropped()))
                 });

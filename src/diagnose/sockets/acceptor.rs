@@ -172,7 +172,7 @@ mod tests {
         let mut rule = rule();
         assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
         let found = drafts(b.judge(&mut rule));
-        assert_eq!((found[0].severity, found[0].proof.len()), (Severity::Warning, 3));
+        assert_eq!((found[0].severity, found[0].proof.total), (Severity::Warning, 3));
         let holders = found[0].evidence.iter().find(|e| e.name == "holders").unwrap();
         assert_eq!(holders.value, Value::Text("app[4] stopped".into()));
     }

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].severity, Severity::Warning);
         assert_eq!(found[0].evidence[0].value, Value::Count(20));
-        assert_eq!(found[0].proof.len(), 20);
+        assert_eq!(found[0].proof.total, 20);
         assert_eq!(found[0].variant, Some("read"));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::diagnose::details::DetailEntry;
-use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
+use crate::diagnose::finding::{Evidence, Proof, Source, Subject, Value};
 use crate::diagnose::rule::Context;
 use crate::diagnose::survey::Picked;
 use crate::model::{ForeignText, Ip, Process, SocketRow, TableSource};
@@ -110,7 +110,7 @@ impl<'a> Context<'a> {
     /// The names of the processes that hold these rows, most rows first; `None` if none is known.
     pub(super) fn processes(&self, places: &[u32]) -> Option<Evidence> {
         let mut counts: FxHashMap<u32, (u32, &Process)> = FxHashMap::default();
-        for at in places.iter().take(Draft::PROOF) {
+        for at in places.iter().take(Proof::MOST) {
             if let Some(p) = self.row(*at).and_then(|row| self.process(row)) {
                 counts.entry(p.pid).or_insert((0, p)).0 += 1;
             }
@@ -140,9 +140,10 @@ impl<'a> Context<'a> {
         ]
     }
 
-    /// Cookies of these rows, as proof.
-    pub(super) fn proof(&self, places: &[u32]) -> Vec<u64> {
-        places.iter().filter_map(|at| Some(self.row(*at)?.cookie())).take(Draft::PROOF).collect()
+    /// These rows as proof.
+    pub(super) fn proof(&self, places: &[u32]) -> Proof {
+        let cookies = self.rows(places).map(|(_, row)| row.cookie()).take(Proof::MOST).collect();
+        Proof { cookies, total: places.len() }
     }
 }
 

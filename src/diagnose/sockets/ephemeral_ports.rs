@@ -8,6 +8,7 @@ use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::sockets::time_wait;
 use crate::diagnose::thresholds::{ThresholdError, Thresholds, ascending};
+use crate::model::SocketRow;
 
 /// The rule's id.
 pub const ID: &str = "ephemeral-ports";
@@ -61,7 +62,7 @@ impl Rule for EphemeralPorts {
                 Some((d, self.levels.grade(ports.ratio(d), held)?))
             })
             .collect();
-        let rows = rows_to(context, &full.iter().map(|(d, _)| *d).collect::<Vec<_>>());
+        let rows = rows_to(context, &full.iter().map(|(d, _)| *d).collect::<Vec<_>>(), |_| true);
         let drafts = full.iter().zip(rows).map(|((d, severity), rows)| Draft {
             proof: context.proof(&rows),
             explains: vec![(time_wait::ID, subject(d))],
@@ -93,8 +94,12 @@ fn evidence(context: &Context<'_>, ports: &PortUse, d: &Destination, rows: &[u32
     evidence
 }
 
-/// Some rows to each of these destinations; the table is walked only when there are any.
-fn rows_to(context: &Context<'_>, destinations: &[&Destination]) -> Vec<Vec<u32>> {
+/// The rows of this kind to each of these destinations; the table is walked only when there are any.
+pub fn rows_to(
+    context: &Context<'_>,
+    destinations: &[&Destination],
+    is: impl Fn(&SocketRow) -> bool,
+) -> Vec<Vec<u32>> {
     let mut found = vec![Vec::new(); destinations.len()];
     if destinations.is_empty() {
         return found;
@@ -103,9 +108,9 @@ fn rows_to(context: &Context<'_>, destinations: &[&Destination]) -> Vec<Vec<u32>
         let to = |d: &&Destination| {
             row.peer_port == d.peer.port && row.peer == d.peer.addr && row.local == d.local
         };
-        if let Some(n) = destinations.iter().position(to)
+        if is(row)
+            && let Some(n) = destinations.iter().position(to)
             && let Some(place) = found.get_mut(n)
-            && place.len() < Draft::PROOF
         {
             place.push(at);
         }

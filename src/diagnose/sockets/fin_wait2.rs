@@ -7,7 +7,7 @@ use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::sysctls::own_value;
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::TcpInfo;
+use crate::model::{TcpInfo, TcpState};
 
 /// The rule's id.
 pub const ID: &str = "fin-wait2-pileup";
@@ -101,8 +101,11 @@ impl FinWait2Pileup {
         ];
         evidence.extend(Self::kinds(context));
         evidence.push(Evidence::new("default", own_value(context, BUCKETS), Source::Observed));
+        let (most, proof) = super::time_wait::most(context, TcpState::FinWait2);
+        evidence.extend(most);
         Some(Draft {
             variant: Some("orphaned"),
+            proof,
             // They are what fills the table of TIME_WAIT.
             explains: vec![
                 (super::time_wait::ID, Subject::Host),
@@ -137,7 +140,7 @@ impl Rule for FinWait2Pileup {
 mod tests {
     use super::*;
     use crate::diagnose::testing::{Bench, detail, drafts, owners};
-    use crate::model::{SocketRow, TcpState};
+    use crate::model::SocketRow;
     use crate::testkit::socket;
 
     fn rule() -> FinWait2Pileup {

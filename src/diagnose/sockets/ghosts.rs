@@ -132,7 +132,7 @@ mod tests {
         assert!(matches!(b.judge(&mut rule), Verdict::AskAgain(_)));
         let found = drafts(b.judge(&mut rule));
         assert!(matches!(found[0].subject, crate::diagnose::Subject::Listener { cookie: 1, .. }));
-        assert_eq!((found[0].proof.len(), found[0].confidence), (3, Confidence::High));
+        assert_eq!((found[0].proof.total, found[0].confidence), (3, Confidence::High));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod slow_keepalive;
 mod still;
 mod syn_recv;
 mod syn_sent;
-mod time_wait;
+pub(super) mod time_wait;
 mod unread;
 mod zero_window;
 

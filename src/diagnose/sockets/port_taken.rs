@@ -151,7 +151,7 @@ mod tests {
         b.rows.push(later);
         let found = drafts(b.judge(&mut rule));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].proof, [77]);
+        assert_eq!(found[0].proof.cookies, [77]);
         // The service is back: nothing is taken from it.
         let mut listener = listener;
         listener.set_cookie(78, 0);

@@ -19,8 +19,11 @@ const SENT: &str = "TcpExt.SyncookiesSent";
 const COUNTERS: [(&str, &str); 3] = [
     ("cookies_sent", SENT),
     ("cookies_full", "TcpExt.TCPReqQFullDoCookies"),
-    ("dropped", "TcpExt.TCPReqQFullDrop"),
+    (REFUSED, "TcpExt.TCPReqQFullDrop"),
 ];
+/// What is counted when there are no cookies, and the rule that says so of the setting.
+const REFUSED: &str = "dropped";
+const NO_COOKIES: &str = "sysctl-syncookies-off";
 
 numbers! { warning_ratio: f64, flood_peers: u32 }
 
@@ -124,8 +127,11 @@ impl Rule for SynRecvPileup {
             let draft = self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog, true);
             drafts.push(Draft { severity, ..draft });
         }
+        let refused = moving.iter().any(|e| e.name == REFUSED);
         for d in &mut drafts {
             d.evidence.extend(moving.clone());
+            // That clients are turned away is what is wrong with having no cookies.
+            d.explains.extend(refused.then(|| (NO_COOKIES, Subject::Sysctl { name: SYNCOOKIES.into() })));
         }
         self.full = full;
         if drafts.is_empty() && !groups.is_empty() {
@@ -141,7 +147,8 @@ impl Rule for SynRecvPileup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testing::{Bench, drafts};
+    use crate::diagnose::judge::Judge;
+    use crate::diagnose::testing::{Bench, built, drafts};
     use crate::model::{Ip, TcpState};
     use crate::testkit::socket;
 
@@ -219,6 +226,21 @@ mod tests {
             b.set_counter(counter, 7);
             assert_eq!(drafts(b.judge(&mut r))[0].severity, Severity::Warning, "{counter}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_turns_clients_away_is_part_of_the_flood_that_shows_it() {
+        let judged = |counter| {
+            let mut b = bench(60, 2, 60);
+            b.set_sysctl(SYNCOOKIES, "0");
+            let mut judge = Judge::new(built(&[ID, NO_COOKIES]));
+            b.judged(&mut judge);
+            b.set_counter(counter, 9);
+            let found = b.judged(&mut judge).findings;
+            found.into_iter().map(|f| (f.rule, f.explained)).collect::<Vec<_>>()
+        };
+        assert_eq!(judged("TcpExt.TCPReqQFullDrop"), [(ID, vec![NO_COOKIES])]);
+        assert_eq!(judged("TcpExt.TCPTimeouts").len(), 2, "nobody was turned away");
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub(super) fn max_orphans(_: &Machine<'_>, n: &[i64], own: Option<&Own>) -> Opin
 
 /// Fewer ports than this are a handful of connections a second to one destination.
 const FEW_PORTS: i64 = 1000;
-const SMALL_RANGE: i64 = 10_000;
+pub(super) const SMALL_RANGE: i64 = 10_000;
 /// Below stand the ports of most services.
 pub(super) const SERVICES_BELOW: i64 = 10_000;
 

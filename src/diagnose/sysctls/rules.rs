@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::audit::{AuditRow, AuditVerdict, audit};
-use super::opinions::SERVICES_BELOW;
+use super::opinions::{SERVICES_BELOW, SMALL_RANGE};
 use crate::diagnose::counters::{interfaces_filtering, joined};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
@@ -128,6 +128,9 @@ impl Rule for PortRange {
         };
         let Some(severity) = severity else { return Verdict::Quiet };
         let mut draft = draft_of(row, severity);
+        // Ports that run out are the same, and say to whom.
+        let small = range.len() < usize::try_from(SMALL_RANGE).unwrap_or_default();
+        draft.part_of = (small && inside.is_empty()).then_some("ephemeral-ports");
         let usable = Value::Count(u64::from(s.ports.usable));
         draft.evidence.push(Evidence::new("usable", usable, Source::Observed));
         if !inside.is_empty() {

@@ -10,7 +10,7 @@ use crate::engine::closer::{Answered, Order};
 use crate::model::Capability;
 use crate::query::filter::Filter;
 use crate::query::kill::{Allow, Fate, Listed, Meant, Plan, Verdict};
-use crate::query::{Grouping, ProcessColumn, Selection, process_cell};
+use crate::query::{Grouped, Grouping, ProcessColumn, Selection, process_cell};
 
 use super::app::{App, Overlay};
 use super::index::{Query, RowKey, Rows};
@@ -173,14 +173,18 @@ fn chosen(app: &App) -> Option<(Arc<World>, Vec<Meant>, String)> {
         let world = &detail.answer.as_ref()?.world;
         return Some((Arc::clone(world), vec![Meant::Socket(detail.key)], "this socket".to_owned()));
     }
-    if let Some(Page::Topic(finding)) = app.trail.last() {
-        let Query::Sockets(proof) = finding.proof()?.query else { return None };
+    if let Some(Page::Topic(topic)) = app.trail.last() {
+        let Query::Sockets(proof) = topic.proof()?.query else { return None };
         let world = Arc::clone(app.stream.world()?);
-        return Some((
-            world,
-            vec![Meant::Those(proof.select)],
-            "the sockets that prove the finding".to_owned(),
-        ));
+        let cut = topic.row().and_then(|(row, _)| row.finding()?.draft.proof.cut());
+        let name = cut.map_or("the sockets that prove the finding".to_owned(), |(kept, total)| {
+            format!(
+                "{} of the {} sockets that prove the finding",
+                Grouped(kept as u64),
+                Grouped(total as u64)
+            )
+        });
+        return Some((world, vec![Meant::Those(proof.select)], name));
     }
     let table = app.table()?;
     let world = Arc::clone(&table.answer.as_ref()?.world);
