@@ -10,6 +10,8 @@ const NONE: u32 = u32::MAX;
 pub struct ListenerIndex {
     /// First listener of each port, an index into `listeners`.
     by_port: Box<[u32]>,
+    /// A bit for each port with a listener: every socket is asked about, and this stays in the nearest cache.
+    ports: Box<[u64]>,
     /// The next listener on the same port.
     next: Vec<u32>,
     /// What each listener accepts.
@@ -35,6 +37,7 @@ impl Default for ListenerIndex {
     fn default() -> Self {
         Self {
             by_port: vec![NONE; 1 << 16].into(),
+            ports: vec![0; 1 << 10].into(),
             next: Vec::new(),
             accepts: Vec::new(),
             listeners: Vec::new(),
@@ -60,6 +63,9 @@ impl ListenerIndex {
             let shares_with = self
                 .on_port(row.local_port)
                 .find(|&other| self.listeners.get(other as usize).is_some_and(|l| l.local.addr == row.local));
+            if let Some(word) = self.ports.get_mut(usize::from(row.local_port / 64)) {
+                *word |= 1 << (row.local_port % 64);
+            }
             let place = self.by_port.get_mut(usize::from(row.local_port));
             self.next.push(place.map_or(NONE, |p| std::mem::replace(p, n)));
             self.accepts.push(Accepts {
@@ -94,7 +100,7 @@ impl ListenerIndex {
     /// Whether any listener has this port.
     #[inline]
     pub fn has_port(&self, port: u16) -> bool {
-        self.by_port.get(usize::from(port)).is_some_and(|n| *n != NONE)
+        self.ports.get(usize::from(port / 64)).is_some_and(|word| word >> (port % 64) & 1 != 0)
     }
 
     /// Counts a connection at its listener, if it has one.
@@ -140,6 +146,7 @@ impl ListenerIndex {
                 *place = NONE;
             }
         }
+        self.ports.fill(0);
         self.next.clear();
         self.accepts.clear();
         std::mem::take(&mut self.listeners)

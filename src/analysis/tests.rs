@@ -200,6 +200,16 @@ fn ports_are_counted_per_source_and_destination() {
 }
 
 #[test]
+fn the_port_of_a_listener_that_went_away_is_one_like_others() {
+    let mut a = Analyzer::default();
+    let out = row(Established, "10.0.0.1:40001", "10.0.0.2:443");
+    let first = a.derive(sample(0, vec![row(Listen, "0.0.0.0:40001", "0.0.0.0:0"), out], &[RANGE]));
+    assert!(first.ports.destinations.is_empty(), "it came in");
+    let second = a.derive(sample(1, vec![out], &[RANGE]));
+    assert_eq!(towards(&second, "10.0.0.2:443").used, 1);
+}
+
+#[test]
 fn reserved_and_occupied_ports_are_taken_out_once() {
     let s = derive(
         vec![

@@ -9,11 +9,17 @@ fuzz_target!(|bytes: &[u8]| {
     for message in messages.by_ref() {
         let _ = message.errno();
         let _ = wire::inet_diag::decode_drops(message.payload);
+        let _ = wire::inet_diag::decode_datagram(message.payload);
         if let Some(detail) = wire::inet_diag::decode_detail(message.payload) {
             // What the decoder keeps is asked for in full: every field of every length.
             let _ = detail.info.iter().flat_map(tcptop::model::TcpInfo::iter).count();
             let _ = wire::request::exact(&detail.row, detail.origin.ifindex, 1);
         }
+    }
+    let mut intake = tcptop::source::intake::Intake::new(0);
+    // As long as the kernel makes most replies, so that rows come again and meet.
+    for payload in bytes.chunks(124) {
+        intake.take(payload);
     }
     let _ = wire::inet_diag::decode_row(bytes);
     let _ = wire::netlink::Attributes::new(bytes).count();
