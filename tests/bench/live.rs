@@ -5,6 +5,7 @@
 //! cost is the kernel's: what a bare drain takes is the least that any program can take on that machine at that moment.
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is not as it should be")]
 
+mod bare;
 mod crowd;
 
 use std::io::{Read, Write};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::time::{ClockId, clock_gettime};
 use tcptop::sys::diag::DiagSocket;
-use tcptop::wire::request::{ALL_STATES, Dump, Extensions, Families};
 
 const STARTS: usize = 7;
 const PACE: Duration = Duration::from_secs(1);
@@ -71,27 +71,14 @@ fn duration(t: rustix::time::Timespec) -> Duration {
     Duration::new(u64::try_from(t.tv_sec).unwrap(), u32::try_from(t.tv_nsec).unwrap())
 }
 
-fn drain(socket: &mut DiagSocket) -> usize {
-    let dump = Dump {
-        families: Families::Both,
-        states: ALL_STATES,
-        extensions: Extensions::NONE,
-        local_port: 0,
-        program: &[],
-    };
-    let mut rows = 0;
-    socket.dump(|seq| dump.message(seq), |_| rows += 1).unwrap();
-    rows
-}
-
 /// Part of a core that bare drains take at the pace of the screen.
-fn bare() -> (f64, usize) {
+fn alone() -> (f64, usize) {
     let mut socket = DiagSocket::open().unwrap();
     let mut rows = 0;
     let before = clock_gettime(ClockId::ThreadCPUTime);
     let begun = Instant::now();
     for n in 1..=SECONDS {
-        rows = drain(&mut socket);
+        rows = bare::drain(&mut socket);
         std::thread::sleep((PACE * n).saturating_sub(begun.elapsed()));
     }
     let used = duration(clock_gettime(ClockId::ThreadCPUTime)).saturating_sub(duration(before));
@@ -117,11 +104,11 @@ fn measure() {
     std::thread::sleep(PACE * SECONDS);
     let live = screen.used().saturating_sub(used).as_secs_f64() / begun.elapsed().as_secs_f64();
     screen.quit();
-    let (bare, rows) = bare();
+    let (alone, rows) = alone();
     println!(
         "{rows} sockets, a look a second: {:.2} % of a core; bare drains alone {:.2} %",
         live * 100.0,
-        bare * 100.0
+        alone * 100.0
     );
 }
 

@@ -4,6 +4,7 @@
 //! interleaved and the best of each kind counts, because the machine may be shared.
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is not as it should be")]
 
+mod bare;
 mod crowd;
 
 use std::process::{Command, Stdio};
@@ -12,7 +13,6 @@ use std::time::{Duration, Instant};
 use tcptop::engine::Looker;
 use tcptop::source::{Live, LiveOptions};
 use tcptop::sys::diag::DiagSocket;
-use tcptop::wire::request::{ALL_STATES, Dump, Extensions, Families};
 
 const RUNS: usize = 7;
 
@@ -27,19 +27,6 @@ fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn drain(socket: &mut DiagSocket) -> usize {
-    let dump = Dump {
-        families: Families::Both,
-        states: ALL_STATES,
-        extensions: Extensions::NONE,
-        local_port: 0,
-        program: &[],
-    };
-    let mut rows = 0;
-    socket.dump(|seq| dump.message(seq), |_| rows += 1).unwrap();
-    rows
 }
 
 fn quiet(program: &str, args: &[&str]) {
@@ -57,7 +44,7 @@ fn measure(empty: u64) -> ([Duration; 4], usize, f64) {
     let mut rows = 0;
     let mut memory = 0;
     for _ in 0..RUNS {
-        let (drained, _) = timed(|| drain(&mut socket));
+        let (drained, _) = timed(|| bare::drain(&mut socket));
         let (look, judged) = timed(|| looker.look().unwrap());
         rows = judged.world.snapshots[0].sample.table.rows.len();
         // The previous snapshot is still on the screen while the next one is made.
