@@ -27,13 +27,18 @@ impl FilterArgs {
         self.filter.join(" ")
     }
 
-    /// The filter, if there is one.
+    /// The filter, if there is one. Says what is worth a remark about it.
     ///
     /// # Errors
     /// A usage error that points at what is wrong with it.
     pub(super) fn parse(&self) -> Result<Option<Arc<Filter>>, clap::Error> {
         let text = self.text();
-        Filter::parse(&text, &SystemNames).map_err(|e| wrong(&format!("in the filter: {}", e.pointed(&text))))
+        let filter = Filter::parse(&text, &SystemNames)
+            .map_err(|e| wrong(&format!("in the filter: {}", e.pointed(&text))))?;
+        for note in filter.iter().flat_map(|filter| filter.notes()) {
+            complain(format_args!("in the filter: {}", note.about(&text)));
+        }
+        Ok(filter)
     }
 
     /// The same where the first word may have been meant for a command.

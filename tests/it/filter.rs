@@ -61,6 +61,23 @@ fn a_mistake_is_pointed_at() {
 }
 
 #[test]
+fn what_is_hardly_meant_so_is_taken_with_a_remark() {
+    let pair = Pair::new("127.0.0.1");
+    let filter = format!("sport = :{} or sport = 70000 or fwmark 42x", pair.port());
+    let says = |what: &'static str| predicate::str::contains(what);
+    tcptop(&["list", "--csv", &filter])
+        .assert()
+        .success()
+        .stdout(predicate::function(|out: &str| out.lines().count() >= 3))
+        .stderr(says("tcptop: in the filter: 70000: ports go from 0 to 65535\n"))
+        .stderr(says("tcptop: in the filter: 42x: read as fwmark = 0x2a, as in ss\n"));
+    tcptop(&["list", "--csv", "dst", "unix:/tmp/x"])
+        .assert()
+        .code(2)
+        .stderr(says("unix: sockets are not shown here"));
+}
+
+#[test]
 fn nothing_is_closed_without_a_filter_without_being_asked_or_when_it_is_forbidden() {
     let refused = |args: &[&str], why: &'static str| {
         let why = predicate::str::contains(why);

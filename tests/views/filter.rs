@@ -88,6 +88,19 @@ fn a_mistake_is_pointed_at_and_the_last_filter_stays_in_force() {
 }
 
 #[test]
+fn what_is_hardly_meant_so_is_in_force_with_a_remark() {
+    let mut rig = typed("dst 10.0.4.9 or dport 70000");
+    let (text, below) = line(&rig);
+    assert_eq!(below.find("^^^^^"), text.find("70000"), "{below}");
+    picture("filter_note", &rig);
+    let said = "ports go from 0 to 65535; 130 of 12 952 sockets match";
+    assert!(rig.text().contains(said) && rig.lines()[0].contains("130 of 12 952"), "{}", rig.text());
+    rig.key(KeyCode::Enter);
+    assert!(rig.app.filter.line.is_none(), "it can be taken");
+    assert!(rig.lines()[0].contains("filter dst 10.0.4.9 or"), "{}", rig.lines()[0]);
+}
+
+#[test]
 fn a_message_stands_where_there_is_room_for_it() {
     let long = "state established and ( dst 10.0.0.0/8 or dst 192.168.0.0/16 or dst 172.16.0.0/12 ) and dprt";
     let mut rig = typed(long);

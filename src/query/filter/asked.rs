@@ -1,6 +1,6 @@
 //! The part of a filter that the kernel can decide.
 
-use super::ast::{Expr, Host, Is, Op, Place, Side};
+use super::ast::{Compared, Expr, Host, Is, Op, Place, Side};
 use super::compile::Filter;
 use crate::model::{Asked, Condition};
 
@@ -49,7 +49,8 @@ fn condition(is: &Is) -> Option<Condition> {
             Some(if *negated { not(at) } else { at })
         }
         Is::Port(side, op, _, port) => {
-            let (peer, port) = (*side == Side::Peer, (*port)?);
+            let peer = *side == Side::Peer;
+            let Compared::With(op, port) = Compared::new(*op, *port) else { return None };
             let equal = Condition::At { peer, network: None, port: Some(port) };
             Some(match op {
                 Op::Eq => equal,
@@ -66,9 +67,11 @@ fn condition(is: &Is) -> Option<Condition> {
 
 fn place(side: Side, host: &Host) -> Option<Condition> {
     let peer = side == Side::Peer;
-    let at = |network| Condition::At { peer, network, port: host.port };
+    // A port that cannot be is no question for the kernel.
+    let port = host.port.map(u16::try_from).transpose().ok()?;
+    let at = |network| Condition::At { peer, network, port };
     match &host.place {
-        Place::Any => host.port.map(|_| at(None)),
+        Place::Any => port.map(|_| at(None)),
         Place::In(n) => Some(at(Some((n.addr, n.len, n.v6)))),
         Place::Named(_, all) => {
             several(all.iter().map(|n| at(Some((n.addr, n.len, n.v6)))).collect(), Condition::Any)
@@ -98,6 +101,12 @@ mod tests {
         let not = |c| Condition::Not(Box::new(c));
         assert_eq!(asked("not ( dport 80 or pid 7 )").condition, Some(not(port(80))));
         assert_eq!(asked("dport > 80").condition, Some(not(Condition::AtMost(true, 80))));
+        for constant in ["dport 70000", "dport < 70000", "dst *:70000", "dst 10.0.0.1:70000", "dport < *"] {
+            assert_eq!(asked(constant).condition, None, "{constant}");
+            assert_eq!(asked(&format!("{constant} and dport 80")).condition, Some(port(80)), "{constant}");
+            assert_eq!(asked(&format!("{constant} or dport 80")).condition, None, "{constant}");
+        }
+        assert_eq!(asked("dport >= *").condition, Some(Condition::AtLeast(true, u16::MAX)));
         assert_eq!(asked("autobound dst any"), Asked { autobound: true, states: 0x2ffe, condition: None });
     }
 }

@@ -95,8 +95,8 @@ pub struct Host {
     pub family: Option<Label>,
     /// The address.
     pub place: Place,
-    /// The port; `None` for any.
-    pub port: Option<u16>,
+    /// The port; `None` for any. As in `ss`, the number may be one that no port has.
+    pub port: Option<i32>,
 }
 
 /// An address family by its name.
@@ -158,8 +158,8 @@ pub enum Is {
     State(u32),
     /// At an address. The flag says "not".
     At(Side, bool, Host),
-    /// With a port; `None` for any.
-    Port(Side, Op, Option<Label>, Option<u16>),
+    /// With a port; `None` for any. As in `ss`, the number may be one that no port has.
+    Port(Side, Op, Option<Label>, Option<i32>),
     /// Bound to an interface: what was written, its index, and whether it must not be.
     Device(Box<str>, u32, bool),
     /// `mark & mask == value`, or not.
@@ -185,6 +185,31 @@ pub enum Is {
     Timer(u8, bool),
     /// The socket's family, and whether it must not be so.
     Family(Label, bool),
+}
+
+/// What a comparison with a port comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Compared {
+    /// A comparison with a port that can be.
+    With(Op, u16),
+    /// The same for every socket.
+    Constant(bool),
+}
+
+impl Compared {
+    /// `port op n`; any port is `None`.
+    pub(super) fn new(op: Op, n: Option<i32>) -> Self {
+        match (op, n) {
+            (Op::Eq, None) => Self::Constant(true),
+            // To ss itself any port is -1, to the kernel that it asks first the same in 16 bits, and it wants both.
+            (Op::Ge, None) => Self::With(Op::Ge, u16::MAX),
+            (_, None) => Self::Constant(false),
+            // What no port has lies on the same side of all of them.
+            (_, Some(n)) => {
+                u16::try_from(n).map_or(Self::Constant(op.holds(&0, &n)), |port| Self::With(op, port))
+            }
+        }
+    }
 }
 
 /// An expression.

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::ast::{ALL_STATES, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
-use super::error::FilterError;
+use super::ast::{ALL_STATES, Compared, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
+use super::error::{FilterError, Note};
 use super::fused::{Fused, MOST, conditions};
 use super::lookup::Lookup;
-use super::parser::parse;
+use super::parser::read;
 use super::scene::{Scene, Truth};
 use crate::model::{Keepalive, Process, RowFlags, SocketRow, TimerKind};
 
@@ -30,6 +30,7 @@ pub struct Filter {
     node: Node,
     needs: Needs,
     states: u32,
+    notes: Box<[Note]>,
 }
 
 /// Filters are equal when their expressions are.
@@ -47,7 +48,8 @@ impl Filter {
     /// # Errors
     /// What is wrong with the text, and where.
     pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Option<Arc<Self>>, FilterError> {
-        Ok(parse(text, lookup)?.map(|expr| Arc::new(Self::new(expr))))
+        let (expr, notes) = read(text, lookup)?;
+        Ok(expr.map(|expr| Arc::new(Self { notes: notes.into(), ..Self::new(expr) })))
     }
 
     /// Compiles an expression.
@@ -70,7 +72,7 @@ impl Filter {
             }
         }
         let states = possible_states(&expr, false);
-        Self { expr, node, needs, states }
+        Self { expr, node, needs, states, notes: Box::default() }
     }
 
     /// The same without putting conditions together, and without looking at the state first.
@@ -93,6 +95,12 @@ impl Filter {
     #[must_use]
     pub const fn expr(&self) -> &Expr {
         &self.expr
+    }
+
+    /// What is worth a remark about the text that it was read from.
+    #[must_use]
+    pub const fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// What it has to know beyond the table.
@@ -213,8 +221,7 @@ impl Node {
         match is {
             Is::State(mask) => Self::State(*mask),
             Is::At(side, not, host) => Self::host(*side, host).negated_if(*not),
-            Is::Port(side, op, _, Some(port)) => Self::Port(*side, *op, *port),
-            Is::Port(_, op, _, None) => Self::Always.negated_if(*op == Op::Ne),
+            Is::Port(side, op, _, port) => Self::port(*side, *op, *port),
             Is::Device(_, index, not) => Self::Device(*index, *not),
             Is::Mark { value, mask, not } => Self::Mark(*value, *mask, *not),
             Is::Cgroup(_, id, not) => Self::Cgroup(*id, *not),
@@ -238,6 +245,13 @@ impl Node {
         }
     }
 
+    fn port(side: Side, op: Op, port: Option<i32>) -> Self {
+        match Compared::new(op, port) {
+            Compared::With(op, port) => Self::Port(side, op, port),
+            Compared::Constant(holds) => Self::Always.negated_if(!holds),
+        }
+    }
+
     fn host(side: Side, host: &Host) -> Self {
         let place = match &host.place {
             Place::Any => None,
@@ -246,7 +260,7 @@ impl Node {
                 Some(Self::Or(networks.iter().map(|n| Self::Net(side, Masked::new(*n))).collect()))
             }
         };
-        let port = host.port.map(|port| Self::Port(side, Op::Eq, port));
+        let port = host.port.map(|port| Self::port(side, Op::Eq, Some(port)));
         match (port, place) {
             (Some(port), Some(place)) => Self::And([port, place].into()),
             (Some(only), None) | (None, Some(only)) => only,
@@ -267,18 +281,16 @@ impl Node {
             let (mut groups, mut rest): (Vec<Vec<Self>>, Vec<Self>) = (Vec::new(), Vec::new());
             let mut room = 0;
             for node in all {
-                match conditions(&node).filter(|n| *n <= MOST) {
-                    Some(n) if n <= room => {
+                match (conditions(&node).filter(|n| *n <= MOST), groups.last_mut()) {
+                    (Some(n), Some(group)) if n <= room => {
                         room -= n;
-                        if let Some(group) = groups.last_mut() {
-                            group.push(node);
-                        }
+                        group.push(node);
                     }
-                    Some(n) => {
+                    (Some(n), _) => {
                         room = MOST - n;
                         groups.push(vec![node]);
                     }
-                    None => rest.push(node.fused()),
+                    (None, _) => rest.push(node.fused()),
                 }
             }
             let group = |mut nodes: Vec<Self>| {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::model::ForeignText;
+
 /// Why a text is no filter. Its `Display` is one line; [`FilterError::pointed`] also shows the place.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub struct FilterError {
@@ -50,6 +52,23 @@ impl FilterError {
         let after: String = shown(text.get(self.at.end..).unwrap_or("")).chars().take(AROUND).collect();
         let carets = "^".repeat(width(&wrong).max(1));
         format!("{self}\n  {before}{wrong}{after}\n  {}{carets}", " ".repeat(width(&before)))
+    }
+}
+
+/// What is worth a remark about a text that is taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The bytes of the text that it is about.
+    pub at: Range<usize>,
+    /// The remark.
+    pub what: String,
+}
+
+impl Note {
+    /// The remark on one line behind what it is about.
+    #[must_use]
+    pub fn about(&self, text: &str) -> String {
+        format!("{}: {}", ForeignText::from(text.get(self.at.clone()).unwrap_or("")), self.what)
     }
 }
 

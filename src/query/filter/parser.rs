@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::ast::{ALL_STATES, Expr, Field, Is, Label, Op, Side, Word};
-use super::error::FilterError;
+use super::ast::{ALL_STATES, Compared, Expr, Field, Is, Label, Op, Side, Word};
+use super::error::{FilterError, Note};
 use super::lexer::{Lexer, Reach, Token};
 use super::lookup::Lookup;
 use super::value::{self, HostErrorKind, PortError};
@@ -29,16 +29,21 @@ struct Sub {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Option<Expr>> {
+    Ok(read(text, lookup)?.0)
+}
+
+/// The same, with what is worth a remark although it is taken.
+pub(super) fn read(text: &str, lookup: &dyn Lookup) -> Result<(Option<Expr>, Vec<Note>)> {
     if text.len() > MAX_LEN {
         return Err(FilterError::new(MAX_LEN..text.len(), format!("a filter may have {MAX_LEN} bytes")));
     }
-    let mut parser = Parser { lexer: Lexer::new(text), lookup };
+    let mut parser = Parser { lexer: Lexer::new(text), lookup, notes: Vec::new() };
     if parser.lexer.peek().0.is_none() {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     let tree = parser.list(0)?;
     match parser.lexer.peek() {
-        (None, _) => Ok(Some(tree.expr)),
+        (None, _) => Ok((Some(tree.expr), parser.notes)),
         (Some(_), at) => Err(FilterError::new(at, "this parenthesis was not opened")),
     }
 }
@@ -46,6 +51,7 @@ pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Option<Expr>> {
 struct Parser<'t> {
     lexer: Lexer<'t>,
     lookup: &'t dyn Lookup,
+    notes: Vec<Note>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -213,8 +219,8 @@ impl Parser<'_> {
                 self.host(side, not)
             }
             Begins::Port(side) => {
-                let (op, at) = self.comparison();
-                self.port(side, op, at)
+                let (op, _) = self.comparison();
+                self.port(side, op)
             }
             Begins::Device => {
                 let not = self.equality()?;
@@ -307,6 +313,17 @@ impl Parser<'_> {
         }
     }
 
+    fn note(&mut self, at: Range<usize>, what: impl Into<String>) {
+        self.notes.push(Note { at, what: what.into() });
+    }
+
+    /// Remarks on a port that no socket has.
+    fn note_port(&mut self, at: &Range<usize>, port: Option<i32>) {
+        if port.is_some_and(|n| u16::try_from(n).is_err()) {
+            self.note(at.clone(), "ports go from 0 to 65535");
+        }
+    }
+
     /// Takes `inet:` and `inet6:` off the front, refuses what is no family of TCP, and says how many bytes were taken.
     fn family<'v>(value: &'v str, at: &Range<usize>) -> Result<(Option<Label>, &'v str, usize)> {
         for (prefix, label) in [("inet:", Label::Inet), ("inet6:", Label::Inet6)] {
@@ -316,7 +333,8 @@ impl Parser<'_> {
         }
         for other in ["unix:", "link:", "netlink:", "vsock:"] {
             if value.starts_with(other) {
-                let what = format!("{other} is no family of TCP; inet: and inet6: are");
+                let what =
+                    format!("{other} sockets are not shown here; inet: and inet6: are (ss shows the others)");
                 return Err(FilterError::new(at.start..at.start + other.len(), what));
             }
         }
@@ -344,19 +362,23 @@ impl Parser<'_> {
                 HostErrorKind::NoBracket => FilterError::new(place, "expected ] at the end of the address"),
             }
         })?;
+        self.note_port(&at, host.port);
         Ok(Is::At(side, not, host))
     }
 
-    fn port(&mut self, side: Side, op: Op, op_at: Range<usize>) -> Result<Is> {
+    fn port(&mut self, side: Side, op: Op) -> Result<Is> {
         let (text, at) = self.lexer.value(Reach::Operator);
         if at.is_empty() {
             return Err(FilterError::new(at, "expected a port: a number or the name of a service"));
         }
         let (family, rest, _) = Self::family(&text, &at)?;
         let name = rest.strip_prefix(':').unwrap_or(rest);
-        let port = value::port(name, self.lookup).map_err(|kind| port_error(at, name, &kind))?;
-        if port.is_none() && !matches!(op, Op::Eq | Op::Ne) {
-            return Err(FilterError::new(op_at, "any port cannot be compared with < or >"));
+        let port = value::port(name, self.lookup).map_err(|kind| port_error(at.clone(), name, &kind))?;
+        self.note_port(&at, port);
+        match (port, op, Compared::new(op, port)) {
+            (Some(_), ..) | (_, Op::Eq | Op::Ne, _) => {}
+            (None, _, Compared::With(..)) => self.note(at, "as in ss, 65535 alone is at least any port"),
+            (None, _, Compared::Constant(_)) => self.note(at, "as in ss, no port is above or below any port"),
         }
         Ok(Is::Port(side, op, family, port))
     }
@@ -373,15 +395,14 @@ impl Parser<'_> {
 
     fn mark(&mut self, not: bool) -> Result<Is> {
         let (text, at) = self.lexer.value(Reach::Operator);
-        let read = |t: &str| value::number(t).and_then(|n| u32::try_from(n).ok());
-        let (value, mask) = text.split_once('/').map_or((&*text, None), |(v, m)| (v, Some(m)));
-        match (read(value), mask.map_or(Some(u32::MAX), read)) {
-            (Some(value), Some(mask)) => Ok(Is::Mark { value, mask, not }),
-            _ => Err(FilterError::new(
-                at,
-                "expected a mark, such as 0x1, or a mark and a mask, such as 0x1/0x3",
-            )),
+        let expected = "expected a mark, such as 0x1, or a mark and a mask, such as 0x1/0x3";
+        let (value, mask, exact) =
+            value::mark(&text).ok_or_else(|| FilterError::new(at.clone(), expected))?;
+        let is = Is::Mark { value, mask, not };
+        if !exact {
+            self.note(at, format!("read as {is}, as in ss"));
         }
+        Ok(is)
     }
 
     fn number(&mut self, field: Field, op: Op) -> Result<Is> {

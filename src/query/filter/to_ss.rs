@@ -1,6 +1,6 @@
 //! A view as the command of `ss` that shows the same.
 
-use super::ast::{ALL_STATES, Expr, Field, Is, Word};
+use super::ast::{ALL_STATES, Expr, Field, Is, Op, Word};
 use super::print::states;
 use crate::model::TcpState;
 
@@ -98,7 +98,7 @@ fn weaker(expr: &Expr, notes: &mut Vec<String>) -> Option<Expr> {
 }
 
 /// The word of a condition that ss does not have, or not there.
-const fn foreign(is: &Is) -> Option<&'static str> {
+fn foreign(is: &Is) -> Option<&'static str> {
     match is {
         Is::State(_) => Some("state inside an expression"),
         Is::Number(field, ..) => Some(match field {
@@ -108,6 +108,12 @@ const fn foreign(is: &Is) -> Option<&'static str> {
         Is::Text(Word::Comm, ..) => Some("comm"),
         Is::Text(Word::Netns, ..) => Some("netns inside a filter (see its option -N)"),
         Is::Text(Word::Container, ..) => Some("container"),
+        // ss cuts the number to 16 bits in its question to the kernel.
+        Is::Port(_, Op::Lt | Op::Le | Op::Gt | Op::Ge, _, port)
+            if port.is_none_or(|n| u16::try_from(n).is_err()) =>
+        {
+            Some("order of what is no port")
+        }
         Is::Keepalive(..) => Some("keepalive"),
         Is::Timer(..) => Some("timer"),
         Is::Family(..) => Some("family inside a filter (see its options -4 and -6)"),
@@ -160,6 +166,12 @@ mod tests {
         let either = ss("state established and ( dport 443 or idle > 5m )");
         assert_eq!(either.command, "ss -tanoe state established");
         assert_eq!(either.notes, ["ss has no idle; left out: idle > 5m"]);
+        let less = ss("sport < 70000");
+        assert_eq!(
+            (&*less.command, &*less.notes[0]),
+            ("ss -tanoe", "ss has no order of what is no port; left out: sport < :70000")
+        );
+        assert_eq!(ss("sport = 70000").command, "ss -tanoe 'sport = :70000'");
         assert_eq!(
             ss("state established not ( dport 443 and pid 7 )").command,
             "ss -tanoe state established"

@@ -21,6 +21,55 @@ pub(super) fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(digits, radix).ok()
 }
 
+/// A number with a sign in front, if need be, within what a C `int` holds (`get_integer` in `lib/utils.c` of iproute2).
+fn integer(text: &str) -> Option<i32> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let n = i64::try_from(number(digits)?).ok()?;
+    i32::try_from(if negative { -n } else { n }).ok()
+}
+
+/// The number at the beginning of a text, and what follows it, as `sscanf` reads `%i`: what does not fit is cut to 32 bits.
+fn scanned(text: &str) -> Option<(u32, &str)> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hex = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"));
+    let (digits, radix) = match hex {
+        Some(digits) => (digits, 16),
+        None if rest.starts_with('0') => (rest, 8),
+        None => (rest, 10),
+    };
+    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    let (digits, after) = digits.split_at(end);
+    if digits.is_empty() && hex.is_none() {
+        return None;
+    }
+    // strtol stops at the ends of its range.
+    let size = digits
+        .chars()
+        .filter_map(|c| c.to_digit(radix))
+        .fold(0_i64, |n, digit| n.saturating_mul(i64::from(radix)).saturating_add(i64::from(digit)));
+    let low = (if negative { -size } else { size }) & i64::from(u32::MAX);
+    Some((u32::try_from(low).ok()?, after))
+}
+
+/// A mark and, behind a slash, its mask, as far as `ss` reads a text (`parse_markmask` in `misc/ss.c`), and whether that
+/// is what stands there.
+pub(super) fn mark(text: &str) -> Option<(u32, u32, bool)> {
+    let strict = |t: &str| number(t).and_then(|n| u32::try_from(n).ok());
+    let (value, after) = scanned(text)?;
+    if !text.contains('/') {
+        return Some((value, u32::MAX, strict(text).is_some()));
+    }
+    let (mask, _) = scanned(after.strip_prefix('/')?)?;
+    let exact = text.split_once('/').is_some_and(|(v, m)| strict(v).is_some() && strict(m).is_some());
+    Some((value, mask, exact))
+}
+
 const TIME_UNITS: &[(&str, u64)] = &[
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -184,18 +233,20 @@ pub(super) fn network(text: &str, family: Option<Label>) -> Option<Network> {
 pub(super) enum PortError {
     /// No number and no service.
     Unknown,
-    /// A number beyond 65535.
+    /// A number so far beyond 65535 that ss does not take it either.
     TooLarge,
 }
 
-/// A port by number or service name; nothing and `*` are any.
-pub(super) fn port(text: &str, lookup: &dyn Lookup) -> Result<Option<u16>, PortError> {
-    if text.is_empty() || text == "*" {
+/// A port by number or service name; nothing, what begins with `*`, and -1 are any (`parse_hostcond` in `misc/ss.c`).
+pub(super) fn port(text: &str, lookup: &dyn Lookup) -> Result<Option<i32>, PortError> {
+    if text.is_empty() || text.starts_with('*') {
         return Ok(None);
     }
-    match number(text) {
-        Some(n) => u16::try_from(n).map(Some).map_err(|_| PortError::TooLarge),
-        None => lookup.service(text).map(Some).ok_or(PortError::Unknown),
+    match integer(text) {
+        Some(-1) => Ok(None),
+        Some(n) => Ok(Some(n)),
+        None if number(text).is_some() => Err(PortError::TooLarge),
+        None => lookup.service(text).map(|port| Some(port.into())).ok_or(PortError::Unknown),
     }
 }
 
@@ -330,11 +381,39 @@ mod tests {
     }
 
     #[test]
+    fn marks_are_read_as_sscanf_reads_them() {
+        let whole = u32::MAX;
+        assert_eq!([mark("42"), mark("0x2a/0xff")], [Some((42, whole, true)), Some((42, 255, true))]);
+        for (text, value, mask) in [
+            ("42x", 42, whole),
+            ("0x2ag", 42, whole),
+            ("052 ", 42, whole),
+            ("08", 0, whole),
+            ("0x", 0, whole),
+            ("0xg", 0, whole),
+            ("-1", whole, whole),
+            ("+42", 42, whole),
+            ("99999999999", 0x4876_e7ff, whole),
+            ("99999999999999999999", whole, whole),
+            ("42/0xffx", 42, 255),
+            ("42/3/", 42, 3),
+        ] {
+            assert_eq!(mark(text), Some((value, mask, false)), "{text}");
+        }
+        for bad in ["", "x", "-", "+x", "42x/1", "42/", "/1", "42//3", "/"] {
+            assert_eq!(mark(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn numbers_are_those_of_c() {
         assert_eq!(
             [number("0x50"), number("010"), number("80"), number("0")],
             [Some(80), Some(8), Some(80), Some(0)]
         );
         assert_eq!([number("+1"), number("0x"), number("08"), number(""), number("0x+1")], [None; 5]);
+        let [low, high] = [integer("-2147483648"), integer("2147483647")];
+        assert_eq!([low, high, integer("+0x50")], [Some(i32::MIN), Some(i32::MAX), Some(80)]);
+        assert_eq!([integer("2147483648"), integer("--1"), integer("- 1"), integer("80x")], [None; 4]);
     }
 }

@@ -35,7 +35,11 @@ pub fn listeners() -> Expr {
 fn at(side: Side, addr: Ip, lens: Option<(u8, u8)>, port: Option<u16>) -> Is {
     let network = Network::host(addr, !addr.is_v4());
     let len = lens.map_or(network.len, |(v4, v6)| if network.v6 { v6 } else { v4 });
-    Is::At(side, false, Host { family: None, place: Place::In(Network { len, ..network }), port })
+    Is::At(
+        side,
+        false,
+        Host { family: None, place: Place::In(Network { len, ..network }), port: port.map(i32::from) },
+    )
 }
 
 /// The socket with these ends; a listener has one.
@@ -53,7 +57,7 @@ pub fn selection(selection: &Selection) -> Said {
         Selection::All => Said::default(),
         Selection::Peer { addr, v4_len, v6_len } => at(Side::Peer, addr, Some((v4_len, v6_len)), None).into(),
         Selection::Listener { local } if local.addr.is_unspecified() => Said {
-            expr: Some(Expr::Is(Is::Port(Side::Local, Op::Eq, None, Some(local.port)))),
+            expr: Some(Expr::Is(Is::Port(Side::Local, Op::Eq, None, Some(local.port.into())))),
             notes: vec![format!(
                 "ss does not say through which listener a connection came in: all on port {} are shown",
                 local.port

@@ -1,5 +1,7 @@
 //! Drawing the filter line: the text, what is wrong with it or how much matches, and the words that could stand there.
 
+use std::ops::Range;
+
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 
@@ -35,9 +37,9 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     let x = area.x + 2;
     let scroll = scroll(line, room);
     canvas.text(x, area.y, room, &beyond(line.text(), scroll), Role::Strong);
-    let wrong = wrong(line).map(|mistake| (mistake, Place::of(line, mistake, room)));
-    if let Some((mistake, Place { from, width })) = &wrong {
-        canvas.tint(Rect { x: x + from, y: area.y, width: *width, height: 1 }, role(line, mistake));
+    let said = Said::of(app, line, canvas.glyphs()).map(|said| (Place::of(line, &said.at, room), said));
+    if let Some((Place { from, width }, said)) = &said {
+        canvas.tint(Rect { x: x + from, y: area.y, width: *width, height: 1 }, said.role);
     }
     let cursor = columns(line.input.visual_cursor()).saturating_sub(scroll);
     canvas.modify(Rect { x: x + cursor, y: area.y, width: 1, height: 1 }, Modifier::REVERSED);
@@ -45,8 +47,8 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
         return;
     }
     let below = Rect { x, y: area.y + 1, width: room, height: 1 };
-    if let Some((mistake, place)) = &wrong {
-        point(line, mistake, place, below, canvas);
+    if let Some((place, said)) = &said {
+        point(said, place, below, canvas);
     } else {
         canvas.text(below.x, below.y, below.width, &state(app), Role::Dim);
     }
@@ -57,8 +59,29 @@ const fn room(area: Rect) -> u16 {
     area.width.saturating_sub(3)
 }
 
-fn wrong(line: &FilterLine) -> Option<&Mistake> {
-    line.newest()?.filter.as_ref().err()
+/// What is said about a part of the text.
+struct Said {
+    at: Range<usize>,
+    message: String,
+    role: Role,
+}
+
+impl Said {
+    /// What is wrong, or else what is worth a remark, with how much matches.
+    fn of(app: &App, line: &FilterLine, glyphs: &Glyphs) -> Option<Self> {
+        match &line.newest()?.filter {
+            Err(mistake) => Some(Self {
+                at: mistake.error().at.clone(),
+                message: message(line, mistake, glyphs),
+                role: role(line, mistake),
+            }),
+            Ok(filter) => filter.as_ref()?.notes().first().map(|note| Self {
+                at: note.at.clone(),
+                message: ForeignText::from(format!("{}; {}", note.what, state(app)).as_str()).to_string(),
+                role: Role::Notice,
+            }),
+        }
+    }
 }
 
 fn columns(n: usize) -> u16 {
@@ -83,35 +106,32 @@ fn role(line: &FilterLine, mistake: &Mistake) -> Role {
     if unfinished || matches!(mistake, Mistake::Name(_)) { Role::Notice } else { Role::Critical }
 }
 
-/// Points at the place of a mistake and says what was expected there: behind the sign, before it, or, where there is no
-/// room for that, in the line of the keys.
-fn point(line: &FilterLine, mistake: &Mistake, place: &Place, area: Rect, canvas: &mut Canvas<'_>) {
-    let message = message(line, mistake, canvas.glyphs());
-    let role = role(line, mistake);
+/// Points at the place and says what there is to say: behind the sign, before it, or, where there is no room for that, in
+/// the line of the keys.
+fn point(said: &Said, place: &Place, area: Rect, canvas: &mut Canvas<'_>) {
     let signs = "^".repeat(usize::from(place.width));
-    canvas.text(area.x + place.from, area.y, area.width.saturating_sub(place.from), &signs, role);
-    let wide = paint::width(&message);
+    canvas.text(area.x + place.from, area.y, area.width.saturating_sub(place.from), &signs, said.role);
+    let wide = paint::width(&said.message);
     if wide <= place.behind(area.width) {
-        canvas.text(area.x + place.from + place.width + 1, area.y, wide, &message, role);
+        canvas.text(area.x + place.from + place.width + 1, area.y, wide, &said.message, said.role);
     } else if wide <= place.before() {
-        canvas.right(area.x, area.y, place.before(), &message, role);
+        canvas.right(area.x, area.y, place.before(), &said.message, said.role);
     }
 }
 
-/// Where a mistake stands on the line, in columns of the text that is seen; at least one wide.
+/// Where a part stands on the line, in columns of the text that is seen; at least one wide.
 struct Place {
     from: u16,
     width: u16,
 }
 
 impl Place {
-    fn of(line: &FilterLine, mistake: &Mistake, room: u16) -> Self {
+    fn of(line: &FilterLine, at: &Range<usize>, room: u16) -> Self {
         let scroll = scroll(line, room);
         let column = |byte: usize| {
             let before = line.text().get(..byte).unwrap_or(line.text());
             paint::width(before).saturating_sub(scroll).min(room.saturating_sub(1))
         };
-        let at = &mistake.error().at;
         let from = column(at.start);
         Self { from, width: column(at.end).saturating_sub(from).max(1) }
     }
@@ -162,11 +182,11 @@ fn state(app: &App) -> String {
 /// whether there was anything.
 pub fn footer(app: &App, area: Rect, canvas: &mut Canvas<'_>) -> bool {
     let Some(line) = &app.filter.line else { return false };
-    if let Some(mistake) = wrong(line).filter(|_| line.cycle.is_none()) {
-        let (message, room) = (message(line, mistake, canvas.glyphs()), room(area));
-        let place = Place::of(line, mistake, room);
-        if paint::width(&message) > place.behind(room).max(place.before()) {
-            canvas.text(area.x + 2, area.y, room, &message, role(line, mistake));
+    if let Some(said) = Said::of(app, line, canvas.glyphs()).filter(|_| line.cycle.is_none()) {
+        let room = room(area);
+        let place = Place::of(line, &said.at, room);
+        if paint::width(&said.message) > place.behind(room).max(place.before()) {
+            canvas.text(area.x + 2, area.y, room, &said.message, said.role);
             return true;
         }
     }

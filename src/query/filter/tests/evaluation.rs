@@ -67,7 +67,18 @@ fn ports_compare_and_states_group() {
     assert_eq!(matching(&s, "dport >= 5000"), [1, 2]);
     assert_eq!(matching(&s, "dport > 5000 or sport < 80"), [2, 3]);
     assert_eq!(matching(&s, "sport != :80 dport = *"), [2, 3]);
-    assert_eq!(matching(&s, "sport != *"), [] as [usize; 0]);
+    for none in ["sport != *", "sport < *", "sport = 70000", "sport > 70000", "dst *:70000", "sport <= -5"] {
+        assert_eq!(matching(&s, none), [] as [usize; 0], "{none}");
+    }
+    for all in ["sport != 70000", "sport < 70000", "sport <= 70000", "sport > -5", "not dst *:70000"] {
+        assert_eq!(matching(&s, all).len(), 4, "{all}");
+    }
+    assert_eq!(matching(&s, "sport >= * or sport = 9"), [3]);
+    assert_eq!(
+        matching(&s, "pid 7 or sport *").len(),
+        4,
+        "what holds for all is not lost beside what is not known"
+    );
     assert_eq!(matching(&s, "state connected"), [1, 2]);
     assert_eq!(matching(&s, "state bucket"), [2]);
     assert_eq!(matching(&s, "state big"), [0, 1, 3]);
@@ -194,7 +205,7 @@ fn near() -> impl Strategy<Value = Expr> {
         let addr = Ip::from_v4_octets([10, a, b, 0]);
         Network { addr, v6, len: if v6 { 96 + len } else { len } }
     });
-    let port = || prop::sample::select(vec![0_u16, 443, 1024, 20_000, 40_000, u16::MAX]);
+    let port = || prop::sample::select(vec![-5, 0, 443, 1024, 20_000, 40_000, 65_535, 70_000]);
     let queue = prop::sample::select(vec![0_u64, 1, 3, 1000, 25_500, u64::MAX]);
     let field =
         prop::sample::select(vec![Field::RecvQ, Field::SendQ, Field::Retrans, Field::Pid, Field::Uid]);
@@ -203,12 +214,8 @@ fn near() -> impl Strategy<Value = Expr> {
         (side(), any::<bool>(), network, prop::option::of(port())).prop_map(|(s, not, n, port)| {
             Is::At(s, not, Host { family: None, place: Place::In(n), port })
         }),
-        (side(), op(), prop::option::of(label()), port()).prop_map(|(s, op, family, port)| Is::Port(
-            s,
-            op,
-            family,
-            Some(port)
-        )),
+        (side(), op(), prop::option::of(label()), prop::option::of(port()))
+            .prop_map(|(s, op, family, port)| Is::Port(s, op, family, port)),
         (field, op(), queue).prop_map(|(f, op, n)| Is::Number(f, op, n)),
         (0..6_u8, any::<bool>()).prop_map(|(n, not)| Is::Timer(n, not)),
         (label(), any::<bool>()).prop_map(|(l, not)| Is::Family(l, not)),
