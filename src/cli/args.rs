@@ -40,6 +40,14 @@ pub(super) struct Args {
     /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
     #[arg(long, global = true, value_name = "NAME|PID|PATH|all", help_heading = "What to look at")]
     pub(super) netns: Option<Target>,
+    /// Names instead of addresses and ports, from this machine's own resolver and `/etc/services`: on the screen, in list
+    /// and in report. What has no name stays a number, after two seconds at the latest, and so do the ports that the kernel
+    /// gives to clients
+    #[arg(short, long, global = true, overrides_with = "numeric", help_heading = "What to look at")]
+    pub(super) resolve: bool,
+    /// Numbers, which is the default; takes back --resolve
+    #[arg(short, long, global = true, overrides_with = "resolve", help_heading = "What to look at")]
+    numeric: bool,
     /// Thresholds, rules to leave out, and how the screen looks, as in config.example.toml; without it,
     /// tcptop/config.toml in `$XDG_CONFIG_HOME` or ~/.config, if there is one
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -185,13 +193,6 @@ pub(super) struct ListArgs {
     /// Shows only the first N sockets
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
-    /// Names instead of addresses and ports, from this machine's own resolver and `/etc/services`; what has no name after
-    /// two seconds stays a number, and so do the ports that the kernel gives to clients
-    #[arg(short, long, overrides_with = "numeric")]
-    pub(super) resolve: bool,
-    /// Numbers, which is the default; takes back --resolve
-    #[arg(short, long, overrides_with = "resolve")]
-    numeric: bool,
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
     pub(super) info: bool,
@@ -291,6 +292,10 @@ impl Args {
         }
         if args.udp && !matches!(args.command, None | Some(Command::List(_))) {
             let why = "--udp is for the screen and for list";
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        if args.resolve && !matches!(args.command, None | Some(Command::List(_) | Command::Report(_))) {
+            let why = "--resolve is for the screen, for list and for report";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         args

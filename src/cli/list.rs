@@ -2,20 +2,18 @@
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use rustc_hash::FxHashMap;
 
 use super::args::{Args, ListArgs};
 use super::filter::narrow;
+use super::names::Namer;
 use super::{WRITING, complain, look, looker, stdout};
 use crate::analysis::{Snapshot, World};
 use crate::engine::{Looker, with_options};
-use crate::enrich::{Resolver, hosts as resolver, service_names};
-use crate::model::{ForeignText, Ip, Names, Protocols, SocketRow};
+use crate::model::{Ip, Protocols, SocketRow};
 use crate::query::filter::Filter;
 use crate::query::{
     Column as _, ColumnId, OPTION_COLUMNS, RowId, Selection, SocketQuery, SocketView, Sort, sockets,
@@ -99,10 +97,10 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
         looker.source().ask_for(filter.asked());
     }
     looker.source().watch(args.protocols());
-    let names = options.resolve.then(|| (Resolver::system(), service_names()));
+    let namer = args.resolve.then(Namer::system);
     loop {
-        let (columns, names) = (columns.as_deref(), names.as_ref());
-        once(&mut looker, filter.as_ref(), args.protocols(), options, columns, format, names)?;
+        let (columns, namer) = (columns.as_deref(), namer.as_ref());
+        once(&mut looker, filter.as_ref(), args.protocols(), options, columns, format, namer)?;
         match options.watch {
             None => return Ok(()),
             Some(pause) => std::thread::sleep(pause),
@@ -110,36 +108,14 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
     }
 }
 
-/// How long a list waits for names.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
-
-/// Names of services by their port.
-type Services = Arc<FxHashMap<u16, ForeignText>>;
-
-/// What the addresses of a view are called. Says how many of them nobody answered for in time.
-fn resolved(resolver: &Resolver, services: &Services, world: &World, view: &SocketView) -> Names {
+/// The addresses of a view.
+fn addresses(world: &World, view: &SocketView) -> Vec<Ip> {
     let of = |id: &RowId| {
         let snapshot = world.snapshot(id.ns)?;
         let row = snapshot.sample.table.rows.get(id.row as usize)?;
         Some([row.local, row.peer])
     };
-    let mut addresses: Vec<Ip> = view.order.iter().filter_map(of).flatten().collect();
-    addresses.sort_unstable_by_key(|ip| ip.bits());
-    addresses.dedup();
-    resolver.ask(addresses.iter().copied());
-    let late = resolver.wait(Instant::now() + RESOLVE_WITHIN);
-    if late > 0 {
-        let (n, s) = (addresses.len(), RESOLVE_WITHIN.as_secs());
-        complain(format_args!("{late} of {n} addresses stay numbers: no answer within {s} s"));
-    }
-    if addresses.len() > resolver::WAITING {
-        let most = resolver::WAITING;
-        complain(format_args!(
-            "only {most} of {} addresses were asked for; the others stay numbers",
-            addresses.len()
-        ));
-    }
-    Names { hosts: resolver.names(addresses), services: Arc::clone(services) }
+    view.order.iter().filter_map(of).flatten().collect()
 }
 
 /// One look, written.
@@ -150,7 +126,7 @@ fn once(
     options: &ListArgs,
     columns: Option<&[ColumnId]>,
     format: Format,
-    resolver: Option<&(Resolver, Services)>,
+    resolver: Option<&Namer>,
 ) -> anyhow::Result<()> {
     let whole = look(looker)?;
     let whole =
@@ -170,7 +146,7 @@ fn once(
         world = with_options(&world, &view.order);
     }
     let world = &world;
-    let names = resolver.map(|(resolver, services)| resolved(resolver, services, world, &view));
+    let names = resolver.map(|names| names.of(addresses(world, &view)));
     let mut detail =
         |snapshot: &Snapshot, row: &SocketRow| looker.detail(row, snapshot.sample.table.origin(row));
     let list = List {

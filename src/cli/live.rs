@@ -17,7 +17,7 @@ use crate::tui::{self, Feed, Start};
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let filter = args.filter.parse_or_command()?;
     let filter = FilterState::starting_with(filter, &args.filter.text());
-    let start = Start { filter, read_only: args.read_only, udp: args.protocols().udp };
+    let start = Start { filter, read_only: args.read_only, udp: args.protocols().udp, names: args.resolve };
     anyhow::ensure!(
         io::stdout().is_terminal(),
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"

@@ -11,6 +11,7 @@ mod kill;
 mod lab;
 mod list;
 mod live;
+mod names;
 mod page;
 mod pager;
 mod report;

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 
 use super::args::{Args, ReportArgs};
 use super::filter::narrow;
+use super::names::Namer;
 use super::{WRITING, look, looker, stdout};
 use crate::diagnose::Judged;
 use crate::model::Asked;
-use crate::report;
+use crate::report::{self, Summary};
 
 /// How long the processes may be looked at if the sockets are known sooner: enough for tens of thousands of descriptors.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -28,10 +29,12 @@ pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
         judged = Arc::new(Judged { world, judgements: judged.judgements.clone() });
     }
     let text = filter.map(|f| f.expr().to_string());
+    let names = args.resolve.then(|| Namer::system().of(report::addresses(&judged)));
+    let summary = Summary { judged: &judged, filter: text.as_deref(), names: names.as_ref() };
     if options.json {
-        report::write_report_json(&judged, text.as_deref(), stdout())
+        report::write_report_json(summary, stdout())
     } else {
-        report::write_report_text(&judged, text.as_deref(), args.styled(), stdout())
+        report::write_report_text(summary, args.styled(), stdout())
     }
     .context(WRITING)
 }

@@ -4,6 +4,7 @@ pub mod closer;
 mod collect;
 pub mod kill;
 pub mod mailbox;
+pub mod namer;
 mod names;
 mod probe;
 mod processes;

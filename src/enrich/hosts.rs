@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
-
-use crate::model::{ForeignText, HostNames, Ip};
+use crate::model::{ForeignText, HostNames, Ip, Services};
 use crate::sys::names::{host_name, services};
 
 /// Threads that ask.
@@ -158,9 +156,9 @@ fn forget(state: &mut State) {
     state.known.retain(|_, (at, _)| *at > middle);
 }
 
-/// Names of services by their TCP port, out of `/etc/services`.
+/// Names of services by their port, out of `/etc/services`.
 #[must_use]
-pub fn service_names() -> Arc<FxHashMap<u16, ForeignText>> {
+pub fn service_names() -> Arc<Services> {
     Arc::new(services())
 }
 

@@ -25,7 +25,7 @@ pub use counters::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, InterfaceRow, InterfaceRpFilter, KernelMessage,
     NeighbourTable, Neighbours, Sockstat, SoftnetRow, UdpDrops,
 };
-pub use names::{HostNames, Names};
+pub use names::{HostNames, Names, Services};
 pub use options::{Probed, Refusal, SocketOptions, Unprobed};
 pub use owners::{Blindness, Holder, Owners, Process};
 pub use reading::{Reading, Scope};

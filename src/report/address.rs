@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Endpoint, ForeignText, Ip, Names};
+use crate::model::{Endpoint, ForeignText, Ip, Names, Protocol};
 
 /// `{"addr":"10.0.0.1","port":80}`, with `name` and `service` where they are known.
 #[derive(Serialize)]
@@ -19,8 +19,13 @@ pub(super) struct Address<'a> {
 
 impl<'a> Address<'a> {
     /// With what address and port are called.
-    pub(super) fn named(e: Endpoint, names: &'a Names, ephemeral: Option<&RangeInclusive<u16>>) -> Self {
-        let (name, service) = (names.host(e.addr), names.service(e.port, ephemeral));
+    pub(super) fn named(
+        e: Endpoint,
+        names: &'a Names,
+        protocol: Protocol,
+        ephemeral: Option<&RangeInclusive<u16>>,
+    ) -> Self {
+        let (name, service) = (names.host(e.addr), names.service(e.port, protocol, ephemeral));
         Self { name: name.map(ForeignText::raw), service: service.map(ForeignText::raw), ..Self::from(e) }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, findings};
 use super::host::Host;
+use super::summary::Called;
 use super::{SCHEMA, time};
 use crate::diagnose::Judged;
 
@@ -40,7 +41,7 @@ pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
         taken_at: time::rfc3339(snapshot.sample.taken.wall),
         host: Host::of(world, snapshot),
         observed_ms: u64::try_from(snapshot.observed.as_millis()).unwrap_or(u64::MAX),
-        findings: findings(judged),
+        findings: findings(judged, &Called::nothing()),
         not_examined: unjudged(judged),
     };
     serde_json::to_writer(&mut out, &document)?;

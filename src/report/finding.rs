@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Text};
+use super::summary::Called;
 use crate::diagnose::knowledge::title;
 use crate::diagnose::{self, Judged, Status, Value};
 use crate::model::Netns;
@@ -57,14 +58,14 @@ pub(super) struct Finding<'a> {
 }
 
 /// The findings of a judged look, in JSON.
-pub(super) fn findings(judged: &Judged) -> Vec<Finding<'_>> {
+pub(super) fn findings<'a>(judged: &'a Judged, called: &Called<'a>) -> Vec<Finding<'a>> {
     let several = judged.world.snapshots.len() > 1;
     all(judged)
         .into_iter()
         .map(|f| Finding {
             rule: f.finding.rule,
             severity: f.severity.name(),
-            subject: (&f.finding.draft.subject).into(),
+            subject: Subject::of(&f.finding.draft.subject, called),
             netns: several.then(|| f.netns.name.raw()),
             title: title(f.finding),
             evidence: f.finding.draft.evidence.iter().map(Evidence::from).collect(),
@@ -86,20 +87,22 @@ enum Subject<'a> {
         addr: Text,
         #[serde(skip_serializing_if = "Option::is_none")]
         prefix: Option<u8>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
     },
     Listener {
-        local: Address<'static>,
+        local: Address<'a>,
         cookie: u64,
     },
     Destination {
         #[serde(skip_serializing_if = "Option::is_none")]
         local_addr: Option<Text>,
-        peer: Address<'static>,
+        peer: Address<'a>,
     },
     Socket {
         cookie: u64,
-        local: Address<'static>,
-        peer: Address<'static>,
+        local: Address<'a>,
+        peer: Address<'a>,
     },
     Sysctl {
         name: &'a str,
@@ -112,19 +115,25 @@ enum Subject<'a> {
     },
 }
 
-impl<'a> From<&'a diagnose::Subject> for Subject<'a> {
-    fn from(subject: &'a diagnose::Subject) -> Self {
+impl<'a> Subject<'a> {
+    fn of(subject: &'a diagnose::Subject, called: &Called<'a>) -> Self {
         use diagnose::Subject as S;
         match subject {
             S::Host => Self::Host,
             S::Process { pid, comm } => Self::Process { pid: *pid, comm: comm.raw() },
-            S::Peer { addr, prefix } => Self::Peer { addr: Text(*addr), prefix: *prefix },
-            S::Listener { local, cookie } => Self::Listener { local: (*local).into(), cookie: *cookie },
+            S::Peer { addr, prefix } => Self::Peer {
+                addr: Text(*addr),
+                prefix: *prefix,
+                name: prefix.is_none().then(|| called.name(*addr)).flatten(),
+            },
+            S::Listener { local, cookie } => {
+                Self::Listener { local: called.address(*local), cookie: *cookie }
+            }
             S::Destination { local, peer } => {
-                Self::Destination { local_addr: local.map(Text), peer: (*peer).into() }
+                Self::Destination { local_addr: local.map(Text), peer: called.address(*peer) }
             }
             S::Socket { cookie, local, peer } => {
-                Self::Socket { cookie: *cookie, local: (*local).into(), peer: (*peer).into() }
+                Self::Socket { cookie: *cookie, local: called.address(*local), peer: called.address(*peer) }
             }
             S::Sysctl { name } => Self::Sysctl { name },
             S::Interface { name } => Self::Interface { name: name.raw() },

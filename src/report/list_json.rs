@@ -251,7 +251,7 @@ impl Socket<'_> {
             Cell::Endpoint(endpoint) => {
                 let named = self.names.map(|names| {
                     let ephemeral = self.snapshot.sample.facts.sysctls.port_range();
-                    Address::named(endpoint, names, ephemeral.as_ref())
+                    Address::named(endpoint, names, self.snapshot.sample.protocol, ephemeral.as_ref())
                 });
                 map.serialize_entry(key, &named.unwrap_or_else(|| Address::from(endpoint)))
             }

@@ -18,6 +18,7 @@ mod list_text;
 mod options;
 mod process;
 mod rows;
+mod summary;
 mod summary_json;
 mod summary_text;
 mod table;
@@ -33,6 +34,7 @@ pub use list_json::{USUAL as JSON_COLUMNS, write_json as write_list_json, write_
 pub use list_tabs::write_tabs;
 pub use list_text::write_text as write_list_text;
 pub use rows::{Detail, List};
+pub use summary::{Summary, addresses};
 pub use summary_json::write_json as write_report_json;
 pub use summary_text::write_text as write_report_text;
 

@@ -33,11 +33,14 @@ impl<'a> List<'a> {
     /// The cells of a row, in the order of the columns.
     pub(super) fn cells(&self, id: RowId) -> impl Iterator<Item = Cell<'a>> {
         let snapshot = self.world.snapshots.get(usize::from(id.ns));
-        let names = self.names.zip(snapshot).map(|(names, s)| (names, s.sample.facts.sysctls.port_range()));
+        let names = self
+            .names
+            .zip(snapshot)
+            .map(|(names, s)| (names, s.sample.protocol, s.sample.facts.sysctls.port_range()));
         self.shown().iter().map(move |c| {
             let cell = snapshot.map_or(Cell::Absent, |s| cell(*c, s, id.row as usize));
             match &names {
-                Some((names, ephemeral)) => named(*c, cell, names, ephemeral.as_ref()),
+                Some((names, protocol, ephemeral)) => named(*c, cell, names, *protocol, ephemeral.as_ref()),
                 None => cell,
             }
         })
@@ -65,13 +68,14 @@ fn named<'a>(
     column: ColumnId,
     cell: Cell<'a>,
     names: &'a Names,
+    protocol: Protocol,
     ephemeral: Option<&RangeInclusive<u16>>,
 ) -> Cell<'a> {
     match cell {
-        Cell::Endpoint(endpoint) => Cell::Text(names.endpoint(endpoint, ephemeral).into()),
+        Cell::Endpoint(endpoint) => Cell::Text(names.endpoint(endpoint, protocol, ephemeral).into()),
         Cell::Addr(addr) => names.host(addr).map_or(Cell::Addr(addr), Cell::Foreign),
         Cell::Count(port) if matches!(column, ColumnId::LocalPort | ColumnId::PeerPort) => {
-            let service = u16::try_from(port).ok().and_then(|p| names.service(p, ephemeral));
+            let service = u16::try_from(port).ok().and_then(|p| names.service(p, protocol, ephemeral));
             service.map_or(Cell::Count(port), Cell::Foreign)
         }
         other => other,

@@ -8,16 +8,12 @@ use super::address::{Address, Text};
 use super::finding::{Finding, findings};
 use super::host::Host;
 use super::process::Process;
+use super::summary::{Called, FIRST, Summary, first_peers};
 use super::{SCHEMA, incomplete, time};
 use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, Snapshot};
 use crate::diagnose::Judged;
 use crate::model::{Owners, StateCounts};
-use crate::query::{
-    Grouping, ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, PeerRow, Sort, held_by, listeners, peers,
-};
-
-/// How many peers, and how many destinations, are in the report.
-const FIRST: usize = 100;
+use crate::query::{ListenerColumn, ListenerQuery, PeerRow, Sort, held_by, listeners};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -31,10 +27,10 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<String>,
     states: States,
-    peers: Vec<Peer>,
+    peers: Vec<Peer<'a>>,
     listeners: Vec<Listener<'a>>,
-    ports: Ports,
-    limits: Vec<Gauge>,
+    ports: Ports<'a>,
+    limits: Vec<Gauge<'a>>,
     findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_examined: Vec<NotExamined>,
@@ -69,8 +65,10 @@ impl Serialize for Counts {
 }
 
 #[derive(Serialize)]
-struct Peer {
+struct Peer<'a> {
     addr: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     total: u32,
     states: Counts,
     no_keepalive: u32,
@@ -78,10 +76,11 @@ struct Peer {
     send_q: u64,
 }
 
-impl From<PeerRow> for Peer {
-    fn from(p: PeerRow) -> Self {
+impl<'a> Peer<'a> {
+    fn of(p: &PeerRow, called: &Called<'a>) -> Self {
         Self {
             addr: Text(p.addr),
+            name: called.name(p.addr),
             total: p.counts.total(),
             states: Counts(p.counts),
             no_keepalive: p.no_keepalive,
@@ -93,7 +92,7 @@ impl From<PeerRow> for Peer {
 
 #[derive(Serialize)]
 struct Listener<'a> {
-    local: Address<'static>,
+    local: Address<'a>,
     queue: u32,
     backlog: u32,
     drops: Option<u32>,
@@ -105,11 +104,11 @@ struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    fn of(snapshot: &'a Snapshot, l: &ListenerAgg) -> Self {
+    fn of(snapshot: &'a Snapshot, l: &ListenerAgg, called: &Called<'a>) -> Self {
         let held =
             l.row_of(snapshot).and_then(|row| held_by(snapshot, row)).unwrap_or_else(|| Ok(Vec::new()));
         Self {
-            local: l.local.into(),
+            local: called.address(l.local),
             queue: l.queue,
             backlog: l.backlog,
             drops: l.drops,
@@ -120,28 +119,28 @@ impl<'a> Listener<'a> {
 }
 
 #[derive(Serialize)]
-struct Ports {
+struct Ports<'a> {
     range: Option<[u16; 2]>,
     usable: Option<u32>,
     reserved: u32,
-    destinations: Vec<PortsTo>,
+    destinations: Vec<PortsTo<'a>>,
 }
 
 #[derive(Serialize)]
-struct PortsTo {
+struct PortsTo<'a> {
     local_addr: Text,
-    peer: Address<'static>,
+    peer: Address<'a>,
     used: u32,
     time_wait: u32,
     ratio: Option<f64>,
 }
 
-impl Ports {
-    fn of(ports: &PortUse) -> Self {
+impl<'a> Ports<'a> {
+    fn of(ports: &PortUse, called: &Called<'a>) -> Self {
         let known = ports.range.is_some();
         let to = |d: &Destination| PortsTo {
             local_addr: Text(d.local),
-            peer: d.peer.into(),
+            peer: called.address(d.peer),
             used: d.used,
             time_wait: d.time_wait,
             ratio: known.then(|| rounded(ports.ratio(d))),
@@ -156,26 +155,26 @@ impl Ports {
 }
 
 #[derive(Serialize)]
-struct Gauge {
+struct Gauge<'a> {
     id: &'static str,
     used: u64,
     max: u64,
     ratio: f64,
     scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Subject>,
+    subject: Option<Subject<'a>>,
 }
 
 /// Whose limit it is.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Subject {
+enum Subject<'a> {
     Destination {
         local_addr: Text,
-        peer: Address<'static>,
+        peer: Address<'a>,
     },
     Listener {
-        local: Address<'static>,
+        local: Address<'a>,
     },
     Process {
         pid: u32,
@@ -184,8 +183,8 @@ enum Subject {
     },
 }
 
-impl Gauge {
-    fn of(limit: &Limit, owners: Option<&Owners>) -> Self {
+impl<'a> Gauge<'a> {
+    fn of(limit: &Limit, owners: Option<&Owners>, called: &Called<'a>) -> Self {
         Self {
             id: limit.id.name(),
             used: limit.used,
@@ -195,9 +194,11 @@ impl Gauge {
             subject: match limit.subject {
                 LimitSubject::Only => None,
                 LimitSubject::Destination { local, peer } => {
-                    Some(Subject::Destination { local_addr: Text(local), peer: peer.into() })
+                    Some(Subject::Destination { local_addr: Text(local), peer: called.address(peer) })
                 }
-                LimitSubject::Listener { local, .. } => Some(Subject::Listener { local: local.into() }),
+                LimitSubject::Listener { local, .. } => {
+                    Some(Subject::Listener { local: called.address(local) })
+                }
                 LimitSubject::Process { pid } => {
                     let comm = owners.and_then(|o| o.by_pid(pid)).map(|p| p.comm.raw().to_owned());
                     Some(Subject::Process { pid, comm })
@@ -225,14 +226,14 @@ fn rounded(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 1000.0
 }
 
-/// Writes the report of the first namespace of the world, with the others inside it; `filter` is the text of
-/// the filter in force.
+/// Writes the report of the first namespace of the world, with the others inside it.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_json(judged: &Judged, filter: Option<&str>, mut out: impl Write) -> io::Result<()> {
+pub fn write_json(summary: Summary<'_>, mut out: impl Write) -> io::Result<()> {
+    let judged = summary.judged;
     let each: Vec<_> = judged.each().collect();
-    let mut documents = each.iter().filter_map(|one| document(one, filter));
+    let mut documents = each.iter().filter_map(|one| document(one, summary));
     let Some(mut first) = documents.next() else { return Ok(()) };
     let left_out = judged.world.unexamined.iter();
     first.unexamined_namespaces =
@@ -244,17 +245,17 @@ pub fn write_json(judged: &Judged, filter: Option<&str>, mut out: impl Write) ->
 }
 
 /// The report of a world with one namespace.
-fn document<'a>(judged: &'a Judged, filter: Option<&'a str>) -> Option<Document<'a>> {
+fn document<'a>(judged: &'a Judged, summary: Summary<'a>) -> Option<Document<'a>> {
     let world = &*judged.world;
     let snapshot = world.snapshots.first()?;
     let sample = &snapshot.sample;
-    let top = PeerQuery { group: Grouping::Address, sort: Sort::by(PeerColumn::Total), want: FIRST };
+    let called = Called::new(summary.names, snapshot);
     let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
     Some(Document {
         schema: SCHEMA,
         taken_at: time::rfc3339(sample.taken.wall),
         host: Host::of(world, snapshot),
-        filter,
+        filter: summary.filter,
         complete: sample.completeness.is_complete(),
         gaps: incomplete::gaps(sample).chain(incomplete::owners(snapshot)).collect(),
         states: States {
@@ -262,16 +263,16 @@ fn document<'a>(judged: &'a Judged, filter: Option<&'a str>) -> Option<Document<
             tcp4: Counts(snapshot.states.v4),
             tcp6: Counts(snapshot.states.v6),
         },
-        peers: peers(world, &top).rows.into_iter().map(Peer::from).collect(),
+        peers: first_peers(world).iter().map(|p| Peer::of(p, &called)).collect(),
         listeners: listeners(world, &fullest)
             .order
             .iter()
             .filter_map(|id| snapshot.listeners.get(id.row as usize))
-            .map(|l| Listener::of(snapshot, l))
+            .map(|l| Listener::of(snapshot, l, &called))
             .collect(),
-        ports: Ports::of(&snapshot.ports),
-        limits: snapshot.limits.iter().map(|l| Gauge::of(l, snapshot.owners.as_deref())).collect(),
-        findings: findings(judged),
+        ports: Ports::of(&snapshot.ports, &called),
+        limits: snapshot.limits.iter().map(|l| Gauge::of(l, snapshot.owners.as_deref(), &called)).collect(),
+        findings: findings(judged, &called),
         not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
         unexamined_namespaces: Vec::new(),
         other_namespaces: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::summary::{Called, Summary};
 use super::table::Table;
 use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
@@ -10,24 +11,24 @@ use crate::diagnose::knowledge::title;
 use crate::model::{ForeignText, TcpState};
 use crate::query::Align::{Left, Right};
 use crate::query::{
-    Column, DestinationColumn, DestinationQuery, Grouped, Grouping, ListenerColumn, ListenerQuery,
+    Cell, Column, DestinationColumn, DestinationQuery, Grouped, Grouping, ListenerColumn, ListenerQuery,
     PeerColumn, PeerQuery, Sort, destination_cell, destinations, listener_cell, listeners, peer_cell, peers,
 };
 
 /// How many lines a part has at most.
 const FIRST: usize = 10;
 
-/// Writes the report, a namespace after the other; headings are bold if `bold`. `filter` is the text of the
-/// filter in force.
+/// Writes the report, a namespace after the other; headings are bold if `bold`.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: impl Write) -> io::Result<()> {
+pub fn write_text(summary: Summary<'_>, bold: bool, mut out: impl Write) -> io::Result<()> {
+    let judged = summary.judged;
     for (n, judged) in judged.each().enumerate() {
         if n > 0 {
             writeln!(out, "\n")?;
         }
-        namespace(&judged, filter, bold, &mut out)?;
+        namespace(&judged, summary, bold, &mut out)?;
     }
     for left_out in &judged.world.unexamined {
         writeln!(out, "\nnot examined: netns {}: {}", left_out.netns.name, left_out.reason)?;
@@ -36,7 +37,7 @@ pub fn write_text(judged: &Judged, filter: Option<&str>, bold: bool, mut out: im
 }
 
 /// The report of a world with one namespace.
-fn namespace(judged: &Judged, filter: Option<&str>, bold: bool, out: &mut impl Write) -> io::Result<()> {
+fn namespace(judged: &Judged, summary: Summary<'_>, bold: bool, out: &mut impl Write) -> io::Result<()> {
     let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let heading = anstyle::Style::new().bold();
@@ -45,9 +46,10 @@ fn namespace(judged: &Judged, filter: Option<&str>, bold: bool, out: &mut impl W
     } else {
         Default::default()
     };
-    let mut page = Page { world, snapshot, on: &on, off: &off, out };
+    let called = Called::new(summary.names, snapshot);
+    let mut page = Page { world, snapshot, called, on: &on, off: &off, out };
     page.title()?;
-    if let Some(filter) = filter {
+    if let Some(filter) = summary.filter {
         writeln!(page.out, "Only sockets that match: {}", ForeignText::from(filter))?;
     }
     page.findings(judged)?;
@@ -62,6 +64,7 @@ fn namespace(judged: &Judged, filter: Option<&str>, bold: bool, out: &mut impl W
 struct Page<'a, W> {
     world: &'a World,
     snapshot: &'a Snapshot,
+    called: Called<'a>,
     on: &'a str,
     off: &'a str,
     out: &'a mut W,
@@ -127,7 +130,7 @@ impl<W: Write> Page<'_, W> {
                 Grouped(limit.used).to_string(),
                 Grouped(limit.max).to_string(),
                 format!("{:.0}%", limit.ratio() * 100.0),
-                whose(limit, self.snapshot),
+                whose(limit, self.snapshot, &self.called),
             ]);
         }
         for missing in &self.snapshot.limits_missing {
@@ -160,7 +163,7 @@ impl<W: Write> Page<'_, W> {
         );
         let mut table = Table::new(COLUMNS.map(heading));
         for row in &view.rows {
-            table.push(COLUMNS.map(|c| peer_cell(c, row).to_string()));
+            table.push(COLUMNS.map(|c| self.called.cell(&peer_cell(c, row))));
         }
         self.table(&table)?;
         self.more(view.matching)
@@ -182,7 +185,7 @@ impl<W: Write> Page<'_, W> {
             listeners(self.world, &ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: FIRST });
         let mut table = Table::new(COLUMNS.map(heading));
         for id in &view.order {
-            table.push(COLUMNS.map(|c| listener_cell(c, self.snapshot, id.row as usize).to_string()));
+            table.push(COLUMNS.map(|c| self.called.cell(&listener_cell(c, self.snapshot, id.row as usize))));
         }
         self.table(&table)?;
         self.more(view.matching)
@@ -223,7 +226,9 @@ impl<W: Write> Page<'_, W> {
         );
         let mut table = Table::new(COLUMNS.map(heading));
         for id in &view.order {
-            table.push(COLUMNS.map(|c| destination_cell(c, self.snapshot, id.row as usize).to_string()));
+            table.push(
+                COLUMNS.map(|c| self.called.cell(&destination_cell(c, self.snapshot, id.row as usize))),
+            );
         }
         self.table(&table)?;
         self.more(view.matching)
@@ -250,11 +255,13 @@ fn heading<C: Column>(column: C) -> (&'static str, crate::query::Align) {
     (spec.title, spec.align)
 }
 
-fn whose(limit: &Limit, snapshot: &Snapshot) -> String {
+fn whose(limit: &Limit, snapshot: &Snapshot, called: &Called<'_>) -> String {
     match limit.subject {
         LimitSubject::Only => limit.scope.name().to_owned(),
-        LimitSubject::Destination { local, peer } => format!("{local} → {peer}"),
-        LimitSubject::Listener { local, .. } => local.to_string(),
+        LimitSubject::Destination { local, peer } => {
+            format!("{} → {}", called.cell(&Cell::Addr(local)), called.endpoint(peer))
+        }
+        LimitSubject::Listener { local, .. } => called.endpoint(local),
         LimitSubject::Process { pid } => match snapshot.owners.as_deref().and_then(|o| o.by_pid(pid)) {
             Some(p) => format!("{}[{pid}]", p.comm),
             None => format!("pid {pid}"),

@@ -4,42 +4,53 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt as _;
 
-use rustc_hash::FxHashMap;
 use rustix::net::addr::SocketAddrArg as _;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
-use crate::model::ForeignText;
+use crate::model::{ForeignText, Services};
 use crate::wire::passwd;
 
-/// The TCP port of a service by its name or alias in `/etc/services`.
+/// The port of a service by its name or alias in `/etc/services`: that of TCP, or of UDP where TCP has none.
 #[must_use]
 pub fn service_port(name: &str) -> Option<u16> {
-    tcp_port(&fs::read_to_string("/etc/services").ok()?, name)
+    port_of(&fs::read_to_string("/etc/services").ok()?, name)
 }
 
-fn tcp_port(services: &str, name: &str) -> Option<u16> {
-    services.lines().find_map(|line| {
-        let mut words = line.split('#').next().unwrap_or("").split_whitespace();
-        let (service, port) = (words.next()?, words.next()?);
-        let port = port.strip_suffix("/tcp")?;
-        (service == name || words.any(|alias| alias == name)).then(|| port.parse().ok()).flatten()
-    })
+fn port_of(services: &str, name: &str) -> Option<u16> {
+    let of = |protocol: &str| {
+        services.lines().find_map(|line| {
+            let mut words = line.split('#').next().unwrap_or("").split_whitespace();
+            let (service, port) = (words.next()?, words.next()?);
+            let port = port.strip_suffix(protocol)?;
+            (service == name || words.any(|alias| alias == name)).then(|| port.parse().ok()).flatten()
+        })
+    };
+    of("/tcp").or_else(|| of("/udp"))
 }
 
-/// Every TCP port that `/etc/services` has a name for; the first of several names counts, as in getservbyport(3).
+/// Every port that `/etc/services` has a name for; the first of several names counts, as in getservbyport(3).
 #[must_use]
-pub fn services() -> FxHashMap<u16, ForeignText> {
+pub fn services() -> Services {
     fs::read("/etc/services")
-        .map_or_else(|_| FxHashMap::default(), |text| tcp_services(&String::from_utf8_lossy(&text)))
+        .map_or_else(|_| Services::default(), |text| named_services(&String::from_utf8_lossy(&text)))
 }
 
-fn tcp_services(text: &str) -> FxHashMap<u16, ForeignText> {
-    let mut services = FxHashMap::default();
+fn named_services(text: &str) -> Services {
+    let mut services = Services::default();
     for line in text.lines() {
         let mut words = line.split('#').next().unwrap_or("").split_whitespace();
-        let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
-        if let Some(port) = port.strip_suffix("/tcp").and_then(|p| p.parse().ok()) {
-            services.entry(port).or_insert_with(|| ForeignText::from(name));
+        let (Some(name), Some((port, protocol))) =
+            (words.next(), words.next().and_then(|p| p.split_once('/')))
+        else {
+            continue;
+        };
+        let of_protocol = match protocol {
+            "tcp" => &mut services.tcp,
+            "udp" => &mut services.udp,
+            _ => continue,
+        };
+        if let Ok(port) = port.parse() {
+            of_protocol.entry(port).or_insert_with(|| ForeignText::from(name));
         }
     }
     services
@@ -116,21 +127,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_found_by_name_and_alias_for_tcp_only() {
+    fn services_are_found_by_name_and_alias_those_of_tcp_first() {
         let services =
             "# x 1/tcp\ndomain 53/udp\ndomain\t53/tcp\nhttp 80/tcp www # World Wide Web\nntp 123/udp\n";
-        let port = |name| tcp_port(services, name);
+        let port = |name| port_of(services, name);
         assert_eq!([port("domain"), port("http"), port("www")], [Some(53), Some(80), Some(80)]);
-        assert_eq!([port("ntp"), port("Wide"), port("x"), port("")], [None; 4]);
+        assert_eq!(port("ntp"), Some(123), "UDP alone has it");
+        assert_eq!([port("Wide"), port("x"), port("")], [None; 3]);
     }
 
     #[test]
     fn ports_have_the_first_of_their_names() {
-        let services = tcp_services(
-            "# x 1/tcp\ndomain 53/udp\nhttp 80/tcp www\nweb 80/tcp\nodd x/tcp\nhigh 70000/tcp\n",
+        let Services { tcp, udp } = named_services(
+            "# x 1/tcp\ndomain 53/udp\nhttp 80/tcp www\nweb 80/tcp\nodd x/tcp\nhigh 70000/tcp\nnone\nsctp 9/sctp\n",
         );
-        assert_eq!(services.get(&80).map(ForeignText::raw), Some("http"));
-        assert_eq!(services.len(), 1);
+        assert_eq!(tcp.get(&80).map(ForeignText::raw), Some("http"));
+        assert_eq!(udp.get(&53).map(ForeignText::raw), Some("domain"));
+        assert_eq!((tcp.len(), udp.len()), (1, 1));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::closing::{Closing, Stage};
 use super::filter::FilterState;
 use super::index::Query;
 use super::keymap::{Context, Place};
+use super::names::Naming;
 use super::options::Consent;
 use super::page::{Page, TablePage};
 use super::screen::Screen;
@@ -79,6 +80,8 @@ pub struct App {
     pub overlay: Option<(Overlay, usize)>,
     /// Which sockets are shown.
     pub filter: FilterState,
+    /// Names instead of addresses.
+    pub naming: Naming,
     /// Connections to be closed, as long as they are shown.
     pub closing: Option<Closing>,
     /// What is shown as a command of `ss`, as long as that is shown.
@@ -113,6 +116,7 @@ impl App {
             trail: Vec::new(),
             overlay: None,
             filter: FilterState::default(),
+            naming: Naming::default(),
             closing: None,
             command: None,
             orders: 0,

@@ -246,6 +246,8 @@ struct Candidate<C> {
     column: C,
     least: u16,
     most: u16,
+    /// The widest value, which is given what nobody else needs.
+    whole: u16,
 }
 
 impl<C: Column> Candidate<C> {
@@ -255,7 +257,7 @@ impl<C: Column> Candidate<C> {
         // The header is never cut. What is never needed is not given.
         let title = paint::width(spec.title);
         let most = seen.clamp(title, spec.ideal_width.max(title));
-        Self { column, least: spec.min_width.max(title).min(most), most }
+        Self { column, least: spec.min_width.max(title).min(most), most, whole: seen.max(most) }
     }
 }
 
@@ -295,17 +297,21 @@ pub fn fit<C: Column>(columns: &[C], widths: &[u16], counts: bool, line: Rect, s
     let hidden_right = chosen.len() < all;
     let mut spare = room.saturating_sub(needs(&chosen, gap, |c| c.least));
     // One cell each in turn, so that no column takes it all.
-    let mut grew = true;
-    while spare > 0 && grew {
-        grew = false;
-        for candidate in &mut chosen {
-            if spare > 0 && candidate.least < candidate.most {
-                candidate.least += 1;
-                spare -= 1;
-                grew = true;
+    let mut grow = |to: fn(&Candidate<C>) -> u16| {
+        let mut grew = true;
+        while spare > 0 && grew {
+            grew = false;
+            for candidate in &mut chosen {
+                if spare > 0 && candidate.least < to(candidate) {
+                    candidate.least += 1;
+                    spare -= 1;
+                    grew = true;
+                }
             }
         }
-    }
+    };
+    grow(|candidate| candidate.most);
+    grow(|candidate| candidate.whole);
     // What nobody needs goes between the columns, while that keeps a line together.
     let gaps = u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(u16::MAX).max(1);
     let gap = gap + (spare / gaps).min(AIR);

@@ -44,6 +44,7 @@ pub enum Action {
     LineOlder,
     LineNewer,
     Udp,
+    Names,
     NextNetns,
     PreviousNetns,
     Probe,
@@ -367,6 +368,13 @@ pub const KEYMAP: &[Binding] = &[
         "how many connections of this row, or of this table, have keepalive; says first what asking does",
     )
     .short("keepalive"),
+    bind(
+        &[Key::char('R')],
+        Action::Names,
+        When::Rows,
+        "names instead of addresses and ports, from this machine's resolver, and back",
+    )
+    .short("names"),
     bind(&[Key::code(KeyCode::Up), Key::char('k')], Action::Up, When::Always, "up"),
     bind(&[Key::code(KeyCode::Down), Key::char('j')], Action::Down, When::Always, "down"),
     bind(&[Key::code(KeyCode::PageUp), Key::ctrl('b')], Action::PageUp, When::Always, "a page up"),

@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod keymap;
 pub mod layout;
 pub mod msg;
+pub mod names;
 pub mod namespaces;
 pub mod notes;
 pub mod options;

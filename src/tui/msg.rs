@@ -9,7 +9,7 @@ use ratatui::layout::Size;
 use crate::analysis::World;
 use crate::engine::closer::{Answered, Order};
 use crate::engine::{Detailed, Look, Options};
-use crate::model::{Origin, SocketRow};
+use crate::model::{Ip, Names, Origin, SocketRow};
 use crate::query::filter::Needs;
 use crate::query::{RowId, Selection};
 
@@ -33,6 +33,8 @@ pub enum Msg {
     Read(Read),
     /// The closing thread has something to say.
     Answered(Answered),
+    /// It is known what addresses are called.
+    Names(Names),
     /// An exact query answered.
     Detail(Detailed),
     /// Sockets were asked for their options.
@@ -77,6 +79,8 @@ pub enum Effect {
     Copy(String),
     /// Something for the closing thread.
     Order(Order),
+    /// Learn what these addresses are called.
+    Name(Vec<Ip>),
     /// Ask the kernel about one socket.
     Detail(SocketRow, Origin),
     /// Look at the UDP sockets as well, or no longer.

@@ -21,8 +21,8 @@ use rustix::process::{Signal as ProcessSignal, getpid, kill_current_process_grou
 use crate::analysis::World;
 use crate::engine::closer::{self, Answered, Order};
 use crate::engine::mailbox::{Bell, Mailbox};
-use crate::engine::{Collector, Detailed, Look, Options, SystemNames};
-use crate::model::{Origin, SocketRow};
+use crate::engine::{Collector, Detailed, Look, Options, SystemNames, namer};
+use crate::model::{Ip, Names, Origin, SocketRow};
 use crate::query::filter::Needs;
 use crate::query::{RowId, Selection};
 
@@ -31,6 +31,7 @@ use super::filter::FilterState;
 use super::filter::reader::Readers;
 use super::index::{self, Asker, Question};
 use super::msg::{Effect, Msg, Signal};
+use super::names::Naming;
 use super::page::{Page, TablePage};
 use super::side::Side;
 use super::terminal::{self, Guard};
@@ -159,6 +160,8 @@ pub struct Wires<'a, C> {
     readers: Readers,
     orders: Arc<Mailbox<Order>>,
     answered: Arc<Mailbox<Answered>>,
+    nameless: Arc<Mailbox<Vec<Ip>>>,
+    names: Arc<Mailbox<Names>>,
     control: &'a C,
     feed_ended: bool,
 }
@@ -195,10 +198,23 @@ impl<'a, C: Control> Wires<'a, C> {
         let orders = Arc::new(Mailbox::new());
         let answered = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
         closer::start(Arc::clone(&orders), Arc::clone(&answered))?;
-        Ok((
-            Self { feed, inbox, questions, answers, readers, orders, answered, control, feed_ended: false },
-            sender,
-        ))
+        let nameless = Arc::new(Mailbox::new());
+        let names = Arc::new(Mailbox::with_bell(Arc::clone(&feed.bell)));
+        namer::start(Arc::clone(&nameless), Arc::clone(&names))?;
+        let wires = Self {
+            feed,
+            inbox,
+            questions,
+            answers,
+            readers,
+            orders,
+            answered,
+            nameless,
+            names,
+            control,
+            feed_ended: false,
+        };
+        Ok((wires, sender))
     }
 
     /// What has come since the last call. Input comes first and one at a time: a key may open a page that the next key
@@ -209,6 +225,7 @@ impl<'a, C: Control> Wires<'a, C> {
         messages.extend(self.answers.take().map(Msg::Answer));
         messages.extend(self.readers.take().map(Msg::Read));
         messages.extend(self.answered.take().map(Msg::Answered));
+        messages.extend(self.names.take().map(Msg::Names));
         messages.extend(self.feed.details.take().map(Msg::Detail));
         messages.extend(self.feed.options.take().map(Msg::Options));
         if !self.feed_ended && self.feed.looks.is_closed() {
@@ -226,6 +243,7 @@ impl<C> Drop for Wires<'_, C> {
     fn drop(&mut self) {
         self.questions.close();
         self.orders.close();
+        self.nameless.close();
     }
 }
 
@@ -308,6 +326,7 @@ pub fn run_loop<T: Terminal, C: Control>(
                     Effect::Copy(text) => terminal.copy(&text)?,
                     Effect::Need(needs) => wires.control.need(needs),
                     Effect::Order(order) => drop(wires.orders.post(order)),
+                    Effect::Name(addresses) => drop(wires.nameless.post(addresses)),
                     Effect::Detail(row, origin) => wires.control.ask(row, origin),
                     Effect::WatchUdp(yes) => wires.control.watch_udp(yes),
                     Effect::Probe(world, row) => wires.control.probe(world, row),
@@ -422,6 +441,8 @@ pub struct Start {
     pub read_only: bool,
     /// With the UDP sockets.
     pub udp: bool,
+    /// With names instead of addresses.
+    pub names: bool,
 }
 
 /// Shows the screen on the real terminal until it is quit.
@@ -440,9 +461,10 @@ pub fn run<C: Control>(
     let side = Side::start(sender.clone(), tty)?;
     let mut terminal = Guard::take()?;
     thread::Builder::new().name("input".into()).spawn(move || read_input(&sender))?;
-    let Start { filter, read_only, udp } = start;
+    let Start { filter, read_only, udp, names } = start;
     control.need(filter.in_force.as_ref().map(|f| f.needs()).unwrap_or_default());
-    let mut app = App { filter, read_only, ..App::new(terminal.size()?, interval) };
+    let mut app =
+        App { filter, read_only, naming: Naming::new(names), ..App::new(terminal.size()?, interval) };
     if udp {
         app.trail.push(Page::Table(Box::new(TablePage::udp())));
     }

@@ -1,8 +1,10 @@
 //! Drawing a table: only the lines that can be seen become text.
 
+use std::sync::Arc;
+
 use ratatui::layout::Rect;
 
-use crate::model::TcpState;
+use crate::model::{Names, TcpState};
 use crate::query::{
     Align, Cell, Column, Grouping, ProcessGrouping, Sort, cell, counter_cell, destination_cell, finding_cell,
     listener_cell, peer_cell, process_cell, sysctl_cell,
@@ -12,6 +14,7 @@ use super::columns::{self, Fit, fit};
 use super::format;
 use super::index::{Query, Rows, snapshot};
 use super::layout::TableArea;
+use super::names;
 use super::page::{Line, TablePage, seen};
 use super::paint::{self, Canvas};
 use super::text;
@@ -94,12 +97,14 @@ pub fn visit<V: Visit>(page: &TablePage, visitor: V) -> Option<V::Out> {
 
 /// Remembers how wide the lines that can be seen are, so that columns get the room that they need. Widths only grow:
 /// columns do not move while the values change.
-pub fn measure(page: &mut TablePage, height: usize) {
-    struct Measure {
+pub fn measure(page: &mut TablePage, height: usize, names: Option<&Arc<Names>>) {
+    struct Measure<'a> {
+        page: &'a TablePage,
+        names: Option<&'a Arc<Names>>,
         widths: Vec<u16>,
         lines: std::ops::Range<usize>,
     }
-    impl Visit for Measure {
+    impl Visit for Measure<'_> {
         type Out = Vec<u16>;
 
         fn visit<'c, C: Column>(
@@ -114,7 +119,8 @@ pub fn measure(page: &mut TablePage, height: usize) {
                 for line in self.lines.clone() {
                     let Some(value) = cell(*column, line) else { continue };
                     // As wide in ASCII as in Unicode.
-                    let (text, _) = format::cell(&value, counts, &UNICODE);
+                    let text = names::named(self.page, line, &value, self.names)
+                        .unwrap_or_else(|| format::cell(&value, counts, &UNICODE).0);
                     let bar = if matches!(value, Cell::Gauge(_)) { GAUGE } else { 0 };
                     *width = (*width).max(paint::width(&text).saturating_add(bar));
                 }
@@ -124,13 +130,14 @@ pub fn measure(page: &mut TablePage, height: usize) {
     }
     let lines = page.offset..page.offset + height;
     let widths = std::mem::take(&mut page.widths);
-    page.widths = visit(page, Measure { widths, lines }).unwrap_or_default();
+    page.widths = visit(page, Measure { page, names, widths, lines }).unwrap_or_default();
 }
 
 /// Draws a table page.
-pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
+pub fn draw(page: &TablePage, names: Option<&Arc<Names>>, area: TableArea, canvas: &mut Canvas<'_>) {
     struct Draw<'a, 'b> {
         page: &'a TablePage,
+        names: Option<&'a Arc<Names>>,
         area: TableArea,
         canvas: &'a mut Canvas<'b>,
     }
@@ -144,11 +151,11 @@ pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
             counts: bool,
             cell: impl Fn(C, usize) -> Option<Cell<'c>>,
         ) {
-            let Self { page, area, canvas } = self;
+            let Self { page, names, area, canvas } = self;
             let fit = fit(columns, &page.widths, counts, area.head, page.skip);
             draw_head(&fit, sort, area.head, canvas);
             if page.answer.is_some() {
-                draw_rows(page, area.rows, canvas, &fit, counts, cell);
+                draw_rows(page, names, area.rows, canvas, &fit, counts, cell);
             }
         }
     }
@@ -159,7 +166,7 @@ pub fn draw(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
             canvas.text(x + 1, y, width.saturating_sub(2), line, Role::Notice);
         }
     }
-    visit(page, Draw { page, area, canvas });
+    visit(page, Draw { page, names, area, canvas });
 }
 
 fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
@@ -241,6 +248,7 @@ fn draw_head<C: Column>(fit: &Fit<C>, sort: Sort<C>, head: Rect, canvas: &mut Ca
 
 fn draw_rows<'c, C: Column>(
     page: &TablePage,
+    names: Option<&Arc<Names>>,
     area: Rect,
     canvas: &mut Canvas<'_>,
     fit: &Fit<C>,
@@ -260,6 +268,7 @@ fn draw_rows<'c, C: Column>(
                 for placed in &fit.placed {
                     let Some(value) = cell(placed.column, row) else { continue };
                     let (text, role) = format::cell(&value, counts, glyphs);
+                    let text = names::named(page, row, &value, names).unwrap_or(text);
                     let text = cut_address(&value, &text, placed.width, glyphs);
                     let role = if page.is_over(row) { Role::Dim } else { emphasis(&value, role) };
                     if let Cell::Gauge(ratio) = value {

@@ -1,7 +1,9 @@
 //! Pages of text: the help and the detail of a socket. Lines are made for a width and can be scrolled.
 
+use std::sync::Arc;
+
 use crate::analysis::Snapshot;
-use crate::model::{Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, SocketRow, TcpInfo};
+use crate::model::{Names, Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, SocketRow, TcpInfo};
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
@@ -14,6 +16,7 @@ use super::keepalive;
 use super::kernel;
 use super::keymap::{Action, Binding, Context, KEYMAP, When};
 use super::layout::Layout;
+use super::names;
 use super::notes::notes;
 use super::options;
 use super::page::{DetailPage, Page};
@@ -69,7 +72,7 @@ fn lines(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     match (app.overlay, app.trail.last()) {
         (Some((Overlay::Help, _)), _) => help(app, width, glyphs),
         (Some((Overlay::Command, _)), _) => command::page(app, width),
-        (None, Some(Page::Detail(page))) => detail(page, width, glyphs),
+        (None, Some(Page::Detail(page))) => detail(page, app.naming.names(), width, glyphs),
         (None, Some(Page::Keepalive(page))) => keepalive::lines(page, width, glyphs),
         (None, Some(Page::Topic(page))) if matches!(page.query, Query::Finding(_)) => {
             findings::page(page, width, glyphs)
@@ -201,7 +204,7 @@ impl table::Visit for ColumnHelp {
     }
 }
 
-fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
+fn detail(page: &DetailPage, names: Option<&Arc<Names>>, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let answer = page.answer.as_ref();
     let found = answer.and_then(|a| {
         let id = a.rows.row(0)?;
@@ -230,7 +233,7 @@ fn detail(page: &DetailPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     if snapshot.sample.protocol == Protocol::Tcp {
         lines.extend(options::lines(&page.options, row, &snapshot.sample.facts.sysctls, width));
     }
-    lines.extend(attributes(snapshot, row, at, page.options.known(), width, glyphs));
+    lines.extend(attributes(snapshot, row, at, names, page.options.known(), width, glyphs));
     match &page.live {
         None => {}
         Some(Some(detail)) => lines.extend(live_lines(detail, width)),
@@ -248,6 +251,7 @@ fn attributes(
     snapshot: &Snapshot,
     row: &SocketRow,
     at: usize,
+    names: Option<&Arc<Names>>,
     known: Option<&SocketOptions>,
     width: u16,
     glyphs: &Glyphs,
@@ -278,7 +282,16 @@ fn attributes(
     ];
     let mut lines = Vec::new();
     for (name, column) in SHOWN {
-        let (text, _) = format::cell(&cell(column, snapshot, at), false, glyphs);
+        let value = cell(column, snapshot, at);
+        let (text, _) = format::cell(&value, false, glyphs);
+        let text = match value {
+            // What is known by a name is exactly this address.
+            Cell::Endpoint(at) if names.is_some() => {
+                let called = names::endpoint(at, names, snapshot);
+                if called == text { text } else { format!("{text} ({called})") }
+            }
+            _ => text,
+        };
         let text = match (column, known) {
             // What was read from the socket is certain.
             (ColumnId::Keepalive, Some(o)) if !text.is_empty() => {

@@ -24,6 +24,7 @@ use super::index::{Answer, Query, Question};
 use super::keymap::{self, Action};
 use super::layout::Layout;
 use super::msg::{Effect, Msg, Signal};
+use super::names;
 use super::page::Page;
 use mouse::mouse;
 use pages::{back, go, open, udp};
@@ -46,6 +47,7 @@ pub const INTERVALS: [Duration; 9] = [
 /// Applies a message.
 pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
     let mut effects = Vec::new();
+    let rows_came = matches!(msg, Msg::Answer(_));
     match msg {
         Msg::Key(event) => {
             if event.kind != KeyEventKind::Release {
@@ -62,6 +64,12 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Answer(answer) => accept(app, answer, &mut effects),
         Msg::Answered(answered) => closing::accept(app, answered),
         Msg::Read(read) => filter::accept(app, read, &mut effects),
+        Msg::Names(learned) => {
+            if names::accept(app, learned) {
+                let height = Layout::of(app).page_height();
+                lines_changed(app, height, &mut effects);
+            }
+        }
         Msg::Detail(detail) => accept_detail(app, detail),
         Msg::Options(options) => accept_options(app, options),
         Msg::Tick(now) => tick(app, now),
@@ -76,6 +84,9 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
     if app.watches_udp != app.shows_udp() {
         app.watches_udp = !app.watches_udp;
         effects.push(Effect::WatchUdp(app.watches_udp));
+    }
+    if app.redraw {
+        names::ask(app, rows_came, &mut effects);
     }
     effects
 }
@@ -174,8 +185,9 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
 /// After other lines came on the screen: gives their columns room, and asks for more rows when the end of those that
 /// are there comes near.
 fn lines_changed(app: &mut App, height: usize, effects: &mut Vec<Effect>) {
+    let names = app.naming.names().cloned();
     let Some(table) = app.table_mut() else { return };
-    super::table::measure(table, height);
+    super::table::measure(table, height, names.as_ref());
     if table.needs_more(height) {
         table.query = table.query.wanting(table.wanted(height));
         ask(app, effects);
@@ -265,6 +277,10 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Probe => probe(app, effects),
         Action::Help => overlay(app, Overlay::Help),
         Action::Udp => udp(app, effects),
+        Action::Names => {
+            names::toggle(app);
+            lines_changed(app, height, effects);
+        }
         Action::NextNetns => choose_netns(app, true, effects),
         Action::PreviousNetns => choose_netns(app, false, effects),
         Action::Redraw => effects.push(Effect::Retake),

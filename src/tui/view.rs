@@ -31,7 +31,7 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
                 overview::draw(app, &layout, &mut canvas);
             }
             if let Some(page) = app.table() {
-                table::draw(page, layout.table, &mut canvas);
+                table::draw(page, app.naming.names(), layout.table, &mut canvas);
             }
         }
     }

@@ -33,19 +33,24 @@ impl Rig {
             ("hosts", hosts),
             ("resolv.conf", resolv),
             ("nsswitch.conf", "hosts: files dns\n"),
-            ("services", "https 443/tcp\n"),
+            ("services", "https 443/tcp\nshell 514/tcp\nsyslog 514/udp\n"),
         ] {
             fs::write(dir.path().join(name), text).unwrap();
         }
         Self { host, dir, _ends: ends, port }
     }
 
-    /// `tcptop list` with these arguments, where `/etc` has the files of the test.
+    /// `tcptop list` with these arguments.
     fn list(&self, arguments: &[&str]) -> Option<Output> {
+        self.tcptop(&[&["list"], arguments].concat())
+    }
+
+    /// tcptop with these arguments, where `/etc` has the files of the test.
+    fn tcptop(&self, arguments: &[&str]) -> Option<Output> {
         let script = r#"for f in hosts resolv.conf nsswitch.conf services; do
             [ -e /etc/$f ] || : > /etc/$f && mount --bind "$0/$f" /etc/$f || exit 99; done; exec "$@""#;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script]).arg(self.dir.path()).arg(TCPTOP).arg("list");
+        command.args(["--mount", "sh", "-c", script]).arg(self.dir.path()).arg(TCPTOP);
         let output = self.host.run(|| command.args(arguments).output()).unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         (output.status.success()).then_some(()).or_else(|| {
@@ -87,6 +92,36 @@ fn names_come_from_where_this_machine_looks_for_them() {
         );
         let named = text(&rig.list(&["-nr", "--columns", "peer_addr,peer_port", "dport = :443"]).unwrap());
         assert_eq!(named.lines().nth(1), Some("db.example\thttps"), "the last one counts");
+    });
+}
+
+#[test]
+fn a_report_says_names_for_people_and_beside_the_numbers_for_programs() {
+    lab(|| {
+        let rig = Rig::new("127.0.0.1 here\n127.0.0.7 db\u{1b}[2J.example\n", "");
+        let Some(output) = rig.tcptop(&["-r", "report"]) else { return };
+        let said = text(&output);
+        assert!(said.contains("db\\u{1b}[2J.example:https") && !said.contains('\u{1b}'), "{said}");
+        assert!(said.lines().any(|l| l.starts_with("here ")), "a peer: {said}");
+        let output = rig.tcptop(&["report", "--resolve", "--json"]).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let peers = report["peers"].as_array().unwrap();
+        assert!(peers.iter().any(|p| p["addr"] == "127.0.0.1" && p["name"] == "here"), "{report}");
+        let local =
+            json!({"addr": "127.0.0.7", "port": 443, "name": "db\u{1b}[2J.example", "service": "https"});
+        assert_eq!(report["listeners"][0]["local"], local);
+        let numbers = text(&rig.tcptop(&["report"]).unwrap());
+        assert!(numbers.contains("127.0.0.7:443") && !numbers.contains("here"), "{numbers}");
+    });
+}
+
+#[test]
+fn a_port_of_udp_has_the_name_that_it_has_there() {
+    lab(|| {
+        let rig = Rig::new("127.0.0.1 here\n", "");
+        let _socket = rig.host.run(|| UdpSocket::bind("127.0.0.1:514")).unwrap().unwrap();
+        let Some(output) = rig.list(&["-u", "-r", "--columns", "local", "sport = :syslog"]) else { return };
+        assert_eq!(text(&output).lines().nth(1), Some("here:syslog"), "{output:?}");
     });
 }
 

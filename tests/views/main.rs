@@ -13,6 +13,7 @@ mod filter;
 mod findings;
 mod keepalive;
 mod kernel;
+mod names;
 mod namespaces;
 mod options;
 mod picture;

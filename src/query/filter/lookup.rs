@@ -4,7 +4,7 @@ use crate::model::Ip;
 
 /// Knows what names stand for. What is not known is `None` or empty.
 pub trait Lookup {
-    /// The TCP port of a service (`/etc/services`).
+    /// The port of a service (`/etc/services`): that of TCP, or of UDP where TCP has none.
     fn service(&self, name: &str) -> Option<u16>;
     /// The index of a network interface.
     fn interface(&self, name: &str) -> Option<u32>;
