@@ -25,11 +25,12 @@ mod processes;
 mod selection;
 mod sockets;
 mod top;
+mod values;
 
 pub use crate::model::{Bytes, Grouped, Span};
 pub use cell::Cell;
 pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
-pub use columns::{ColumnId, Owner, cell, owner};
+pub use columns::ColumnId;
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
 pub use findings::{
     FindingColumn, FindingKey, FindingQuery, FindingRow, FindingView, Outcome, finding, finding_cell,
@@ -48,6 +49,7 @@ pub use process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
 pub use processes::{ProcessQuery, ProcessRow, ProcessView, processes};
 pub use selection::Selection;
 pub use sockets::{SocketKey, SocketQuery, sockets, udp_sockets};
+pub use values::{Owner, cell, owner};
 
 /// A row of a table of one namespace: a socket, a listener or a destination, as the table says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::model::TcpState;
-    use crate::query::{Selection, SocketQuery, columns};
+    use crate::query::{Selection, SocketQuery, values};
     use crate::query::{Sort, sockets};
     use crate::testkit::{self, socket};
 
@@ -115,7 +115,7 @@ mod tests {
         let world = probed(&[(1, Ok(ON)), (2, Ok(off)), (3, Err(Unprobed::OldKernel))]);
         let shown = |at| {
             let all = std::iter::once(C::Keepalive).chain(OPTION_COLUMNS);
-            all.map(|c| columns::cell(c, &world.snapshots[0], at).to_string()).collect::<Vec<_>>().join(" ")
+            all.map(|c| values::cell(c, &world.snapshots[0], at).to_string()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(shown(0), "on 1m00s 10s 3 30s - 1m10s -");
         assert_eq!(shown(1), "off - - - - - never -");

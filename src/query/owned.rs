@@ -1,8 +1,9 @@
 //! The columns of the socket table that tell who holds a socket.
 
 use super::cell::Cell;
-use super::columns::{ColumnId, Owner, owner};
+use super::columns::ColumnId;
 use super::key::Key;
+use super::values::{Owner, owner};
 use crate::analysis::{Ownership, Snapshot, owner_of};
 use crate::model::{Cgroup, ForeignText, Holder, Owners, Process, SocketRow};
 

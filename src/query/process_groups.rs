@@ -1,7 +1,7 @@
 //! By what processes are put together, and which sockets belong to which group.
 
-use super::columns::{Owner, owner};
 use super::owned::made_in;
+use super::values::{Owner, owner};
 use crate::analysis::{NoHolder, Ownership, Snapshot, owner_of};
 use crate::model::{ForeignText, Holder, Owners, Process, SocketRow};
 

@@ -5,9 +5,10 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use rustc_hash::FxHasher;
 
 use super::column::Sort;
-use super::columns::{self, ColumnId};
+use super::columns::ColumnId;
 use super::selection::Selection;
 use super::top::Top;
+use super::values;
 use super::{RowId, SocketView};
 use crate::analysis::{Snapshot, World};
 use crate::model::{Protocol, SocketRow};
@@ -75,7 +76,7 @@ fn first<'a>(
                 continue;
             }
             matching += 1;
-            let key = columns::key(column, snapshot, row as usize, socket).directed(descending);
+            let key = values::key(column, snapshot, row as usize, socket).directed(descending);
             top.push((key, ns, identity(socket), row), || ());
         }
     }
