@@ -53,6 +53,9 @@ pub enum ColumnId {
 
 use ColumnId as C;
 
+/// The longest IPv4 address with its port: one that is cut says nothing.
+const ENDPOINT: u16 = 21;
+
 impl ColumnId {
     /// What `list` shows when nothing else is asked for.
     pub const USUAL: &'static [Self] =
@@ -182,7 +185,7 @@ impl Column for ColumnId {
                 .aliases(&["sendq", "sq", "tx_queue"])
                 .drop(4)
                 .help("Bytes that the peer has not acknowledged; of a listener, the backlog that listen() fixed"),
-            C::Local => Spec::text("local", "LOCAL", 15, 28).aliases(&["src"]).help("Local address and port"),
+            C::Local => Spec::text("local", "LOCAL", ENDPOINT, 28).aliases(&["src"]).help("Local address and port"),
             C::LocalAddr => Spec::text("local_addr", "LOCAL IP", 11, 22)
                 .aliases(&["saddr", "local_address"])
                 .drop(9)
@@ -193,7 +196,7 @@ impl Column for ColumnId {
                 .drop(9)
                 .help("Local port"),
             C::Peer => {
-                Spec::text("peer", "PEER", 15, 28).aliases(&["dst", "remote"]).help("Peer address and port")
+                Spec::text("peer", "PEER", ENDPOINT, 28).aliases(&["dst", "remote"]).help("Peer address and port")
             }
             C::PeerAddr => Spec::text("peer_addr", "PEER IP", 11, 22)
                 .aliases(&["daddr", "peer_address", "remote_addr"])

@@ -8,6 +8,7 @@ use ratatui::layout::Size;
 
 use crate::analysis::World;
 use crate::diagnose::Judged;
+use crate::model::Protocol;
 use crate::query::filter::SsCommand;
 
 use super::closing::{Closing, Stage};
@@ -176,6 +177,12 @@ impl App {
     pub fn shows_udp(&self) -> bool {
         let udp = |page: &Page| matches!(page, Page::Table(t) if matches!(t.query, Query::Udp(_)));
         self.trail.iter().any(udp)
+    }
+
+    /// What the sockets speak that are shown, or lie under what is.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        if self.shows_udp() { Protocol::Udp } else { Protocol::Tcp }
     }
 
     /// The table of the open screen.

@@ -31,10 +31,7 @@ fn of(app: &App) -> SsCommand {
         (Some(filter), Some(view)) => Some(view.and(filter)),
         (filter, view) => filter.or(view),
     };
-    let mut command = to_ss(expr.as_ref(), sorted_by);
-    if matches!(app.table().map(|table| &table.query), Some(Query::Udp(_))) {
-        command.command = command.command.replacen("-tanoe", "-uanoe", 1);
-    }
+    let mut command = to_ss(expr.as_ref(), app.protocol(), sorted_by);
     command.notes.splice(0..0, said.notes);
     if app.stream.world().is_some_and(|w| w.snapshots.len() > 1) {
         command

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::analysis::World;
+use crate::model::Protocol;
 use crate::query::Grouped;
 
 use super::app::App;
@@ -66,14 +67,19 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
                 _ => format!("{count} netns"),
             };
             left.push(piece(netns, Role::Label, 5));
-            let sockets = Grouped(sockets(world)).to_string();
+            let protocol = app.protocol();
+            let sockets = Grouped(sockets(world, protocol)).to_string();
             let sockets = match &app.filter.shown {
-                Some(f) => format!("{} of {sockets}", Grouped(self::sockets(&f.narrowed.world))),
+                Some(f) => format!("{} of {sockets}", Grouped(self::sockets(&f.narrowed.world, protocol))),
                 None => sockets,
             };
-            let dump = world.snapshots.iter().map(|s| s.sample.dump_time).sum();
-            right.push(piece(format!("{sockets} sockets"), Role::Strong, 0));
-            right.extend(churn(app.world_shown().unwrap_or(world), glyphs));
+            let dump = world.of(protocol).map(|(_, s)| s.sample.dump_time).sum();
+            let what = match protocol {
+                Protocol::Tcp => "sockets",
+                Protocol::Udp => "UDP sockets",
+            };
+            right.push(piece(format!("{sockets} {what}"), Role::Strong, 0));
+            right.extend(churn(app.world_shown().unwrap_or(world), protocol, glyphs));
             right.push(every);
             right.push(piece(format!("dump {}", format::cost(dump)), Role::Dim, 6));
             right.extend(world.own_cpu.map(|cpu| piece(format!("cpu {}", own_cpu(cpu)), Role::Dim, 8)));
@@ -116,8 +122,8 @@ fn own_cpu(part: f32) -> String {
     if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-fn churn(world: &World, glyphs: &Glyphs) -> Option<Piece> {
-    let churns: Vec<_> = world.snapshots.iter().filter_map(|s| s.churn).collect();
+fn churn(world: &World, protocol: Protocol, glyphs: &Glyphs) -> Option<Piece> {
+    let churns: Vec<_> = world.of(protocol).filter_map(|(_, s)| s.churn).collect();
     if churns.is_empty() {
         return None;
     }

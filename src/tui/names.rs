@@ -135,12 +135,14 @@ fn addresses(page: &TablePage, height: usize) -> Option<Vec<Ip>> {
     table::visit(page, Collect(page.offset..page.offset + height))
 }
 
-/// Address and port of a namespace's connection, by their names where they have some.
+/// What address and port of a namespace's connection are called, to stand beside them; none where they have no name.
 #[must_use]
-pub fn endpoint(endpoint: Endpoint, names: Option<&Arc<Names>>, of: &Snapshot) -> String {
-    let Some(names) = names else { return endpoint.to_string() };
+pub fn beside(endpoint: Endpoint, names: &Names, of: &Snapshot) -> Option<String> {
     let ephemeral = of.sample.facts.sysctls.port_range();
-    names.endpoint(endpoint, of.sample.protocol, ephemeral.as_ref())
+    let service = names.service(endpoint.port, of.sample.protocol, ephemeral.as_ref());
+    let parts = [names.host(endpoint.addr), service];
+    let parts: Vec<String> = parts.into_iter().flatten().map(ToString::to_string).collect();
+    (!parts.is_empty()).then(|| parts.join(":"))
 }
 
 /// The cell of a line with a name in it; none where it stays as it is.
@@ -152,7 +154,8 @@ pub fn named(page: &TablePage, row: usize, cell: &Cell<'_>, names: Option<&Arc<N
         Cell::Endpoint(at) => {
             let answer = page.answer.as_ref()?;
             let of = snapshot(&answer.world, answer.rows.row(row)?)?;
-            Some(endpoint(*at, Some(names), of))
+            let ephemeral = of.sample.facts.sysctls.port_range();
+            Some(names.endpoint(*at, of.sample.protocol, ephemeral.as_ref()))
         }
         _ => None,
     }

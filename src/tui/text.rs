@@ -286,9 +286,9 @@ fn attributes(
         let (text, _) = format::cell(&value, false, glyphs);
         let text = match value {
             // What is known by a name is exactly this address.
-            Cell::Endpoint(at) if names.is_some() => {
-                let called = names::endpoint(at, names, snapshot);
-                if called == text { text } else { format!("{text} ({called})") }
+            Cell::Endpoint(at) => {
+                let called = names.and_then(|names| names::beside(at, names, snapshot));
+                called.map_or_else(|| text.clone(), |called| format!("{text} ({called})"))
             }
             _ => text,
         };

@@ -54,6 +54,20 @@ fn run(host: &Host, what: &str, args: &[&str]) -> Rows {
     String::from_utf8(output.stdout).unwrap().lines().map(line).collect()
 }
 
+/// The cookies of the UDP sockets that match a filter, in ascending order.
+pub fn udp_cookies(host: &Host, filter: &[&str]) -> Vec<u64> {
+    let output = host.run(|| Command::new("ss").arg("-HOuane").args(filter).output()).unwrap().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "ss {filter:?}: {output:?}");
+    // With one state alone ss leaves the column of the states out, so that the lines are not those of a table.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let cookie =
+        |line: &str| u64::from_str_radix(line.split(" sk:").nth(1)?.split_whitespace().next()?, 16).ok();
+    let mut cookies: Vec<u64> =
+        text.lines().map(|line| cookie(line).unwrap_or_else(|| panic!("{line}"))).collect();
+    cookies.sort_unstable();
+    cookies
+}
+
 /// Whether ss can be run at all.
 pub fn is_there() -> bool {
     Command::new("ss").arg("--version").output().is_ok_and(|o| o.status.success())

@@ -90,9 +90,10 @@ fn sockets_show_their_timers_and_what_is_known_of_keepalive() {
         rig.keys("3");
         picture("sockets", &rig);
         if width >= 80 {
-            // Ports are never cut, and a timer that hides keepalive makes it unknown.
-            reads(&rig.line_with(":26209"), &["ESTABLISHED", "10.0.0.5:443", "keepalive 1h43m", "on"]);
-            reads(&rig.line_with(":25076"), &["retransmit 476ms", "unknown"]);
+            // Addresses and ports are never cut, and a timer that hides keepalive makes it unknown.
+            let line = rig.line_with(":26209");
+            reads(&line, &["ESTABLISHED", "10.0.0.5:443", "10.1.170.243:26209", "keepalive 1h43m", "on"]);
+            reads(&rig.line_with(":25076"), &["retransmit 476", "unknown"]);
             reads(&rig.line_with(":27415"), &["off"]);
         }
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ratatui::crossterm::event::KeyCode;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tcptop::analysis::World;
 use tcptop::model::{CounterTable, Owners, Protocol, Reading, Sample, SkMemInfo, SocketRow, TcpState};
 use tcptop::testkit::{self, socket};
-use tcptop::tui::msg::Effect;
+use tcptop::tui::msg::{Effect, Msg};
 
 use crate::rig::Rig;
 use crate::screens::{SIZES, picture, reads};
@@ -148,11 +148,41 @@ fn a_udp_socket_is_explained_without_what_only_tcp_has() {
 }
 
 #[test]
+fn as_a_command_of_ss_it_asks_for_udp_with_the_filter_and_the_drops() {
+    let mut rig = Rig::showing(100, 30, &dropping());
+    rig.keys("u/sport = :53 or keepalive on");
+    rig.key(KeyCode::Enter);
+    let said = |rig: &mut Rig| {
+        rig.effects.clear();
+        rig.keys("y");
+        let copied =
+            rig.effects.iter().find_map(|e| if let Effect::Copy(t) = e { Some(t.clone()) } else { None });
+        let text = rig.text();
+        rig.key(KeyCode::Esc);
+        (copied.unwrap(), text)
+    };
+    let (command, text) = said(&mut rig);
+    assert_eq!(command, "ss -uanme", "what ss cannot say leaves more, never fewer");
+    assert!(text.contains("ss has no keepalive") && text.contains("sorted by drops"), "{text}");
+    assert!(!text.contains("6.8"), "UDP has no state of being bound: {text}");
+    rig.keys("/");
+    rig.send(Msg::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL)));
+    rig.keys("sport = :53");
+    rig.key(KeyCode::Enter);
+    assert_eq!(said(&mut rig).0, "ss -uanme 'sport = :53'");
+    rig.key(KeyCode::Enter);
+    let (command, text) = said(&mut rig);
+    assert_eq!(command, "ss -uanme 'src 127.0.0.53:53 and sport = :53'", "{text}");
+}
+
+#[test]
 fn the_filter_chooses_among_udp_sockets_as_well() {
     let mut rig = Rig::showing(100, 30, &dropping());
     rig.keys("u/sport = :53");
+    assert!(rig.text().contains("1 of 34 UDP sockets match"), "{}", rig.text());
     rig.key(KeyCode::Enter);
     let text = rig.text();
+    assert!(rig.lines()[0].contains("1 of 34 UDP sockets"), "TCP is not counted here: {text}");
     assert!(text.contains("127.0.0.53:53") && !text.contains("0.0.0.0:514"), "{text}");
     reads(&rig.line_with("127.0.0.53:53"), &["systemd-resolve", "4"]);
 }

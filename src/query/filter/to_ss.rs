@@ -2,7 +2,7 @@
 
 use super::ast::{ALL_STATES, Expr, Field, Is, Op, Word};
 use super::print::states;
-use crate::model::TcpState;
+use crate::model::{Protocol, TcpState};
 
 /// A command for a shell, and what it does not say.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,12 +13,17 @@ pub struct SsCommand {
     pub notes: Vec<String>,
 }
 
-/// The command of `ss` for the sockets of an expression. Conditions that `ss` does not have are left out where that shows
+/// The command of `ss` for the sockets of a protocol that match an expression. Conditions that `ss` does not have are left out where that shows
 /// more sockets, never fewer, and are told; so is an order other than that of the kernel.
 #[must_use]
-pub fn to_ss(expr: Option<&Expr>, sorted_by: Option<&str>) -> SsCommand {
+pub fn to_ss(expr: Option<&Expr>, protocol: Protocol, sorted_by: Option<&str>) -> SsCommand {
     let mut notes = Vec::new();
-    let mut command = "ss -tanoe".to_owned();
+    // UDP has no timers, and its drops stand among the buffers.
+    let options = match protocol {
+        Protocol::Tcp => "-tanoe",
+        Protocol::Udp => "-uanme",
+    };
+    let mut command = format!("ss {options}");
     if let Some(expr) = expr {
         let (front, rest) = split(expr);
         if let Some(mask) = front {
@@ -29,7 +34,8 @@ pub fn to_ss(expr: Option<&Expr>, sorted_by: Option<&str>) -> SsCommand {
             let rest = rest.to_string().replace('\'', r"'\''");
             command = format!("{command} '{rest}'");
         }
-        if front.is_none_or(|mask| mask & TcpState::BoundInactive.bit() != 0) {
+        let bound = front.is_none_or(|mask| mask & TcpState::BoundInactive.bit() != 0);
+        if bound && protocol == Protocol::Tcp {
             notes.push("ss shows bound sockets that are not connected from version 6.8 on only".to_owned());
         }
     }
@@ -135,7 +141,7 @@ mod tests {
     use super::*;
 
     fn ss(text: &str) -> SsCommand {
-        to_ss(parse(text, &Numbers).unwrap().as_ref(), None)
+        to_ss(parse(text, &Numbers).unwrap().as_ref(), Protocol::Tcp, None)
     }
 
     #[test]
@@ -150,9 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn udp_has_options_of_its_own() {
+        let expr = parse("sport = :53 and keepalive on", &Numbers).unwrap();
+        let udp = to_ss(expr.as_ref(), Protocol::Udp, Some("drops"));
+        assert_eq!(udp.command, "ss -uanme 'sport = :53'");
+        let [keepalive, sort] = &udp.notes[..] else { panic!("{:?}", udp.notes) };
+        assert!(keepalive.contains("ss has no keepalive") && sort.contains("sorted by drops"));
+    }
+
+    #[test]
     fn a_name_cannot_leave_the_quotes_of_the_shell() {
         let expr = Expr::Is(Is::Device("x'; reboot; '".into(), 7, false));
-        let command = to_ss(Some(&expr), None).command;
+        let command = to_ss(Some(&expr), Protocol::Tcp, None).command;
         let shell = command.replace(r"'\''", "");
         assert_eq!(command.matches(r"'\''").count(), 2, "{command}");
         assert_eq!(shell.matches('\'').count(), 2, "the quotes around the whole alone are left: {command}");
@@ -176,7 +191,7 @@ mod tests {
             ss("state established not ( dport 443 and pid 7 )").command,
             "ss -tanoe state established"
         );
-        let sorted = to_ss(None, Some("recv_q"));
+        let sorted = to_ss(None, Protocol::Tcp, Some("recv_q"));
         assert_eq!(sorted.notes, ["ss does not sort; this view is sorted by recv_q"]);
     }
 }

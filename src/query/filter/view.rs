@@ -100,10 +100,11 @@ fn processes(key: &ProcessKey) -> Said {
 mod tests {
     use super::super::to_ss;
     use super::*;
+    use crate::model::Protocol;
     use crate::testkit::endpoint;
 
     fn command(said: &Said) -> String {
-        to_ss(said.expr.as_ref(), None).command
+        to_ss(said.expr.as_ref(), Protocol::Tcp, None).command
     }
 
     #[test]
@@ -120,10 +121,13 @@ mod tests {
         assert_eq!(listener("0.0.0.0:443").notes.len(), 1);
         let to = Selection::Destination { local: endpoint("10.0.0.1:1").addr, peer: endpoint("10.0.0.2:80") };
         assert_eq!(command(&selection(&to)), "ss -tanoe 'src 10.0.0.1 and dst 10.0.0.2:80'");
-        assert_eq!(to_ss(Some(&connections()), None).command, "ss -tanoe state connected");
-        assert_eq!(to_ss(Some(&listeners()), None).command, "ss -tanoe state listening");
+        assert_eq!(to_ss(Some(&connections()), Protocol::Tcp, None).command, "ss -tanoe state connected");
+        assert_eq!(to_ss(Some(&listeners()), Protocol::Tcp, None).command, "ss -tanoe state listening");
         let one = socket(endpoint("10.0.0.1:80"), Some(endpoint("10.9.9.9:5000")));
-        assert_eq!(to_ss(Some(&one), None).command, "ss -tanoe 'src 10.0.0.1:80 and dst 10.9.9.9:5000'");
+        assert_eq!(
+            to_ss(Some(&one), Protocol::Tcp, None).command,
+            "ss -tanoe 'src 10.0.0.1:80 and dst 10.9.9.9:5000'"
+        );
     }
 
     #[test]
@@ -131,7 +135,10 @@ mod tests {
         let said = |key| selection(&Selection::Processes(key));
         let pid = said(ProcessKey::Pid(7));
         assert_eq!(command(&pid), "ss -tanoe");
-        assert_eq!(to_ss(pid.expr.as_ref(), None).notes[0], "ss has no pid; left out: pid = 7");
+        assert_eq!(
+            to_ss(pid.expr.as_ref(), Protocol::Tcp, None).notes[0],
+            "ss has no pid; left out: pid = 7"
+        );
         assert_eq!(said(ProcessKey::Unit(None)).notes, ["ss cannot choose by systemd unit; left out"]);
     }
 }

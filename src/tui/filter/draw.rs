@@ -9,7 +9,7 @@ use super::FilterState;
 use super::line::FilterLine;
 use super::reader::Mistake;
 use crate::analysis::World;
-use crate::model::ForeignText;
+use crate::model::{ForeignText, Protocol};
 use crate::query::Grouped;
 use crate::tui::app::App;
 use crate::tui::paint::{self, Canvas};
@@ -18,10 +18,10 @@ use crate::tui::theme::{Glyphs, Role};
 /// What stands before the text.
 const PROMPT: &str = "/";
 
-/// Sockets of a world.
+/// Sockets of a world that speak a protocol.
 #[must_use]
-pub fn sockets(world: &World) -> u64 {
-    world.snapshots.iter().map(|s| s.sample.table.rows.len() as u64).sum()
+pub fn sockets(world: &World, protocol: Protocol) -> u64 {
+    world.of(protocol).map(|(_, s)| s.sample.table.rows.len() as u64).sum()
 }
 
 /// Draws the line, and below it what there is to say, as far as there is room.
@@ -167,12 +167,17 @@ fn state(app: &App) -> String {
     if line.newest().is_none() {
         return "reading".to_owned();
     }
-    let whole = app.stream.world().map(|w| sockets(w));
+    let protocol = app.protocol();
+    let whole = app.stream.world().map(|w| sockets(w, protocol));
     match (shown, in_force, whole) {
         (_, None, _) => "no filter: every socket; Tab offers words".to_owned(),
         (Some(shown), Some(filter), Some(whole)) if shown.by == *filter => {
-            let matching = sockets(&shown.narrowed.world);
-            format!("{} of {} sockets match", Grouped(matching), Grouped(whole))
+            let matching = sockets(&shown.narrowed.world, protocol);
+            let what = match protocol {
+                Protocol::Tcp => "sockets",
+                Protocol::Udp => "UDP sockets",
+            };
+            format!("{} of {} {what} match", Grouped(matching), Grouped(whole))
         }
         _ => "looking".to_owned(),
     }

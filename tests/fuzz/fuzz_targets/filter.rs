@@ -3,13 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tcptop::model::Protocol;
 use tcptop::query::filter::{Filter, Numbers, parse, to_ss};
 
 fuzz_target!(|text: &str| match parse(text, &Numbers) {
     Ok(None) => assert!(text.trim_ascii().is_empty()),
     Ok(Some(expr)) => {
         let printed = expr.to_string();
-        let _ = to_ss(Some(&expr), None);
+        let _ = to_ss(Some(&expr), Protocol::Tcp, None);
         // A short spelling can print as more than a filter may have.
         if let Ok(again) = parse(&printed, &Numbers) {
             assert_eq!(again.as_ref(), Some(&expr), "{printed}");
