@@ -177,6 +177,7 @@ fn known(host: &Host) -> Vec<UdpSocket> {
         connected("[::1]:5304", "[::1]:5303"),
         connected("[::]:5305", "[::ffff:127.0.0.1]:5301"),
         marked,
+        bind(host, "[::]:5308"),
         bind(host, "127.0.0.2:53"),
         connected("127.0.0.1:0", "127.0.0.1:5301"),
     ]
