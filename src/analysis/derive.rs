@@ -146,7 +146,11 @@ impl Analyzer {
         self.limbo.truncate(LIMBO_MAX);
 
         let earlier = previous.as_ref().map_or(&[][..], |p| &p.listeners);
-        self.listeners.load(&sample.table.rows, &sample.listener_drops, earlier);
+        let table = &sample.table;
+        // The others need not be gone through for it.
+        let first = table.listening.map_or(table.rows.len(), |n| n as usize);
+        let rows = table.rows.get(..first).unwrap_or(&table.rows);
+        self.listeners.load(rows, &sample.listener_drops, earlier);
         self.ports.begin(&sample.facts.sysctls);
         let states = self.count(&sample, &mut track);
 
@@ -254,10 +258,11 @@ impl Analyzer {
             if row.timer() == TimerKind::TimeWait {
                 states.time_wait_buckets += 1;
             }
-            *track = track.after_seeing(row);
+            let seen = row.keepalive_seen();
+            *track = track.after_seeing(seen);
             self.ports.count(row, &self.listeners);
             if row.state.has_peer() {
-                let keepalive = track.keepalive(row);
+                let keepalive = track.keepalive_after(seen);
                 self.peers.count(row, *track, keepalive);
                 self.listeners.count(row, keepalive);
             }

@@ -46,7 +46,7 @@ impl Default for ListenerIndex {
 }
 
 impl ListenerIndex {
-    /// Takes the listeners of a table. `earlier` are those of the look before, for the difference of their drops.
+    /// Takes the listeners among rows. `earlier` are those of the look before, for the difference of their drops.
     pub fn load(&mut self, rows: &[SocketRow], drops: &[ListenerDrops], earlier: &[ListenerAgg]) {
         for (at, row) in rows.iter().enumerate() {
             if row.state != TcpState::Listen {

@@ -43,8 +43,8 @@ impl Track {
     /// The same memory after another look at the socket.
     #[must_use]
     #[inline]
-    pub const fn after_seeing(self, row: &SocketRow) -> Self {
-        match row.keepalive_seen() {
+    pub const fn after_seeing(self, seen: KeepaliveSeen) -> Self {
+        match seen {
             KeepaliveSeen::Armed { .. } => Self(self.0 | Self::ARMED),
             _ => self,
         }
@@ -71,7 +71,14 @@ impl Track {
     /// Keepalive of a socket over time; `None` where it does not apply.
     #[must_use]
     pub const fn keepalive(self, row: &SocketRow) -> Option<Keepalive> {
-        match row.keepalive_seen() {
+        self.keepalive_after(row.keepalive_seen())
+    }
+
+    /// The same with what the newest look says.
+    #[must_use]
+    #[inline]
+    pub const fn keepalive_after(self, seen: KeepaliveSeen) -> Option<Keepalive> {
+        match seen {
             KeepaliveSeen::NotApplicable => None,
             KeepaliveSeen::Armed { .. } => Some(Keepalive::On),
             _ if self.keepalive_armed() => Some(Keepalive::On),

@@ -294,6 +294,9 @@ pub struct Table {
     pub origins: Vec<Origin>,
     /// The kernel was asked which ports it chose: [`RowFlags::AUTOBOUND`] means something.
     pub autobound: bool,
+    /// How many rows the kernel told of when it was asked for listeners alone: none of the others is one. `None` where it was
+    /// not asked so.
+    pub listening: Option<u32>,
     index: FxHashMap<Origin, u32>,
     last: Option<(Origin, u32)>,
 }
@@ -335,7 +338,8 @@ impl Table {
     #[must_use]
     pub fn with_rows(&self, rows: Vec<SocketRow>) -> Self {
         let Self { origins, index, .. } = self;
-        Self { rows, origins: origins.clone(), index: index.clone(), autobound: self.autobound, last: None }
+        let (origins, index) = (origins.clone(), index.clone());
+        Self { rows, origins, index, autobound: self.autobound, listening: None, last: None }
     }
 
     /// The origin of a row; the default one for a row that was not made by this table.

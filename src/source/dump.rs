@@ -131,7 +131,12 @@ impl Dumper {
                 continue;
             }
             match self.walk(Errand { states, extensions }, &mut intake) {
-                Ok(report) => gaps.extend(report.gaps),
+                Ok(report) => {
+                    gaps.extend(report.gaps);
+                    if states == listening {
+                        intake.table.listening = u32::try_from(intake.len()).ok();
+                    }
+                }
                 Err(e) => {
                     gaps.push(Gap::DumpFailed { what, errno: e.errno() });
                     failure.get_or_insert(e);
