@@ -13,6 +13,7 @@ use crate::query::filter::SsCommand;
 
 use super::closing::{Closing, Stage};
 use super::filter::FilterState;
+use super::findings::PaneCursor;
 use super::index::Query;
 use super::keymap::{Context, Place};
 use super::names::Naming;
@@ -77,6 +78,8 @@ pub struct App {
     pub tables: [TablePage; Screen::ALL.len()],
     /// What was opened from there, newest last.
     pub trail: Vec<Page>,
+    /// Where the cursor is in the findings of the first screen, while it is there and not in the table.
+    pub pane: Option<PaneCursor>,
     /// The text that lies over everything, and its first line on the terminal.
     pub overlay: Option<(Overlay, usize)>,
     /// Which sockets are shown.
@@ -115,6 +118,7 @@ impl App {
             screen: Screen::Overview,
             tables: Screen::ALL.map(TablePage::of),
             trail: Vec::new(),
+            pane: None,
             overlay: None,
             filter: FilterState::default(),
             naming: Naming::default(),
@@ -157,6 +161,7 @@ impl App {
             Some(Page::Topic(_)) => Place::Topic,
             Some(Page::Detail(_)) => Place::Detail,
             Some(Page::Keepalive(_)) => Place::Keepalive,
+            None if self.pane.is_some() => Place::Pane,
             _ => match self.table().map(|t| &t.query) {
                 Some(Query::Peers(_)) => Place::Peers,
                 Some(Query::Processes(_)) => Place::Processes,
@@ -169,7 +174,10 @@ impl App {
     /// Where the user is, and whether there is a way back.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { place: self.place(), deep: self.overlay.is_some() || !self.trail.is_empty() }
+        Context {
+            place: self.place(),
+            deep: self.overlay.is_some() || !self.trail.is_empty() || self.pane.is_some(),
+        }
     }
 
     /// Whether the UDP sockets are shown, or lie under what is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use crate::analysis::World;
+use crate::analysis::{Snapshot, World};
 use crate::diagnose::knowledge::{self, Live, Style, label, title};
 use crate::diagnose::{Evidence, Finding, Status, Value};
 use crate::query::{FindingKey, FindingRow, Grouped, Outcome, Span, ranked};
@@ -39,9 +39,57 @@ const fn shown(found: usize, lines: usize) -> usize {
     if found > lines { lines.saturating_sub(1) } else { found }
 }
 
+/// The cursor in the pane: it stays on its finding, whatever comes before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PaneCursor {
+    /// The finding; none on the line for those that have no room.
+    pub key: Option<FindingKey>,
+    /// The line on which it was last put: where it stays when its finding goes.
+    pub line: usize,
+}
+
+/// How many lines of the pane there are to go to.
+#[must_use]
+pub fn lines(app: &App, layout: &Layout) -> usize {
+    count(app).min(usize::from(pane_area(layout).height))
+}
+
+fn pane_area(layout: &Layout) -> Rect {
+    if layout.compact { layout.findings } else { inside(layout.findings) }
+}
+
+/// The line that the cursor is on.
+#[must_use]
+pub fn cursor_line(app: &App, layout: &Layout) -> Option<usize> {
+    let cursor = app.pane.as_ref()?;
+    let lines = lines(app, layout);
+    let shown = shown(count(app), usize::from(pane_area(layout).height));
+    let found = ranked(app.stream.shown.as_deref()?);
+    let at = cursor.key.as_ref().and_then(|key| found.iter().position(|f| key_of(f) == *key));
+    // One that has no room any more is among the others, in the last line.
+    Some(at.map_or(cursor.line, |at| at.min(shown)).min(lines.checked_sub(1)?))
+}
+
+/// The cursor on a line of the pane; none where there is no such line.
+#[must_use]
+pub fn cursor_at(app: &App, layout: &Layout, line: usize) -> Option<PaneCursor> {
+    let area = pane_area(layout);
+    let y = area.y.checked_add(u16::try_from(line).ok()?)?;
+    (line < lines(app, layout)).then(|| PaneCursor { key: key_at(app, layout, y), line })
+}
+
+fn key_of((finding, snapshot): &(&Finding, &Snapshot)) -> FindingKey {
+    FindingKey {
+        netns: snapshot.sample.netns.inode,
+        rule: finding.rule,
+        subject: Some(finding.draft.subject.clone()),
+    }
+}
+
 /// Draws the pane: a line a finding, the last one for those that have no room.
-pub fn pane(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
+pub fn pane(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let Some(judged) = app.stream.shown.as_deref() else { return };
+    let area = pane_area(layout);
     let found = ranked(judged);
     let lines = usize::from(area.height);
     let shown = shown(found.len(), lines);
@@ -60,23 +108,22 @@ pub fn pane(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
         let more = format!("and {} more", found.len() - shown);
         canvas.text(x, area.bottom() - 1, width, &more, Role::Dim);
     }
+    if let Some(y) = cursor_line(app, layout).and_then(|line| u16::try_from(line).ok()).map(|n| area.y + n) {
+        canvas.tint(Rect { y, height: 1, ..area }, Role::Selected);
+        canvas.text(area.x, y, 1, canvas.glyphs().cursor, Role::Selected);
+    }
 }
 
 /// The finding that stands in a line of the terminal; none beside the findings.
 #[must_use]
 pub fn key_at(app: &App, layout: &Layout, y: u16) -> Option<FindingKey> {
-    let area = if layout.compact { layout.findings } else { inside(layout.findings) };
+    let area = pane_area(layout);
     let found = ranked(app.stream.shown.as_deref()?);
     let line = usize::from(y.checked_sub(area.y)?);
     if line >= shown(found.len(), usize::from(area.height)) {
         return None;
     }
-    let (finding, snapshot) = found.get(line)?;
-    Some(FindingKey {
-        netns: snapshot.sample.netns.inode,
-        rule: finding.rule,
-        subject: Some(finding.draft.subject.clone()),
-    })
+    found.get(line).map(key_of)
 }
 
 /// The page of one finding, or of a rule that could not be judged.

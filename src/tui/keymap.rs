@@ -18,6 +18,7 @@ pub enum Action {
     Left,
     Right,
     Open,
+    Pane,
     Back,
     SortLeft,
     SortRight,
@@ -69,6 +70,8 @@ pub enum Place {
     Detail,
     /// Keepalive of many connections.
     Keepalive,
+    /// The findings of the first screen.
+    Pane,
     /// A finding.
     Finding,
     /// A sysctl or a counter.
@@ -145,7 +148,8 @@ impl When {
             Self::Deep => deep && !matches!(place, Place::FilterLine),
             Self::Outside => {
                 place.is_table()
-                    || matches!(place, Place::Detail | Place::Keepalive | Place::Finding | Place::Topic)
+                    || matches!(place, Place::Pane | Place::Detail | Place::Keepalive)
+                    || matches!(place, Place::Finding | Place::Topic)
             }
             Self::Rows => place.is_table() || matches!(place, Place::Detail | Place::Finding),
             Self::AskToClose => matches!(place, Place::AskToClose),
@@ -154,7 +158,7 @@ impl When {
             Self::Processes => matches!(place, Place::Processes),
             Self::FilterLine => matches!(place, Place::FilterLine),
             Self::Kernel => matches!(place, Place::Kernel),
-            Self::Openable => place.is_table() || matches!(place, Place::Finding),
+            Self::Openable => place.is_table() || matches!(place, Place::Pane | Place::Finding),
             Self::Detail => matches!(place, Place::Detail),
             Self::Connections => {
                 matches!(place, Place::Peers | Place::Processes | Place::Table | Place::Keepalive)
@@ -312,6 +316,12 @@ pub const KEYMAP: &[Binding] = &[
         "open: the sockets of a row, a socket, a finding, the sockets that prove it",
     )
     .short("open"),
+    bind(
+        &[Key::char('F')],
+        Action::Pane,
+        When::Peers,
+        "the cursor into the findings of the first screen, as up from its first row does, and Esc back",
+    ),
     bind(&[Key::char('<')], Action::SortLeft, When::Tables, "sort by the column to the left").short("sort"),
     bind(&[Key::char('>')], Action::SortRight, When::Tables, "sort by the column to the right").short("sort"),
     bind(&[Key::char('r')], Action::Reverse, When::Tables, "reverse the order").short("reverse"),
@@ -427,6 +437,7 @@ mod tests {
             Place::Processes,
             Place::Kernel,
             Place::Table,
+            Place::Pane,
             Place::Detail,
             Place::Keepalive,
             Place::Finding,

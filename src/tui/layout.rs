@@ -135,7 +135,12 @@ impl Layout {
                 }
                 layout.place_tabs(rest);
             }
-            Place::Peers | Place::Processes | Place::Kernel | Place::Table | Place::FilterLine => {
+            Place::Peers
+            | Place::Processes
+            | Place::Kernel
+            | Place::Table
+            | Place::Pane
+            | Place::FilterLine => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
                     layout.overview(&mut rest, findings::count(app));
                 }

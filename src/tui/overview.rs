@@ -30,7 +30,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     };
     let page_size = app.stream.world().map_or(0, |w| w.host.page_size);
     if layout.compact {
-        findings::pane(app, layout.findings, canvas);
+        findings::pane(app, layout, canvas);
         limits_in_words(snapshot, layout.limits, canvas);
         states_in_words(snapshot, layout.states, canvas);
         return;
@@ -45,7 +45,7 @@ pub fn draw(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     states(snapshot, inside(layout.states), canvas);
     if layout.findings.height > 2 {
         canvas.frame(layout.findings, findings::title_of(app));
-        findings::pane(app, inside(layout.findings), canvas);
+        findings::pane(app, layout, canvas);
     }
     canvas.frame(layout.limits, &title("Limits", layout.limits, canvas));
     limits(snapshot, page_size, inside(layout.limits), layout.ports.height > 2, canvas);

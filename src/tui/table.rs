@@ -133,12 +133,19 @@ pub fn measure(page: &mut TablePage, height: usize, names: Option<&Arc<Names>>) 
     page.widths = visit(page, Measure { page, names, widths, lines }).unwrap_or_default();
 }
 
-/// Draws a table page.
-pub fn draw(page: &TablePage, names: Option<&Arc<Names>>, area: TableArea, canvas: &mut Canvas<'_>) {
+/// Draws a table page; its cursor only where `focused`.
+pub fn draw(
+    page: &TablePage,
+    names: Option<&Arc<Names>>,
+    area: TableArea,
+    focused: bool,
+    canvas: &mut Canvas<'_>,
+) {
     struct Draw<'a, 'b> {
         page: &'a TablePage,
         names: Option<&'a Arc<Names>>,
         area: TableArea,
+        focused: bool,
         canvas: &'a mut Canvas<'b>,
     }
     impl Visit for Draw<'_, '_> {
@@ -151,11 +158,11 @@ pub fn draw(page: &TablePage, names: Option<&Arc<Names>>, area: TableArea, canva
             counts: bool,
             cell: impl Fn(C, usize) -> Option<Cell<'c>>,
         ) {
-            let Self { page, names, area, canvas } = self;
+            let Self { page, names, area, focused, canvas } = self;
             let fit = fit(columns, &page.widths, counts, area.head, page.skip);
             draw_head(&fit, sort, area.head, canvas);
             if page.answer.is_some() {
-                draw_rows(page, names, area.rows, canvas, &fit, counts, cell);
+                draw_rows(page, names, (area.rows, focused), canvas, &fit, counts, cell);
             }
         }
     }
@@ -166,7 +173,7 @@ pub fn draw(page: &TablePage, names: Option<&Arc<Names>>, area: TableArea, canva
             canvas.text(x + 1, y, width.saturating_sub(2), line, Role::Notice);
         }
     }
-    visit(page, Draw { page, names, area, canvas });
+    visit(page, Draw { page, names, area, focused, canvas });
 }
 
 fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
@@ -249,7 +256,7 @@ fn draw_head<C: Column>(fit: &Fit<C>, sort: Sort<C>, head: Rect, canvas: &mut Ca
 fn draw_rows<'c, C: Column>(
     page: &TablePage,
     names: Option<&Arc<Names>>,
-    area: Rect,
+    (area, focused): (Rect, bool),
     canvas: &mut Canvas<'_>,
     fit: &Fit<C>,
     counts: bool,
@@ -261,7 +268,7 @@ fn draw_rows<'c, C: Column>(
     }
     for (line, y) in (page.offset..page.lines()).zip(area.top()..area.bottom()) {
         let whole = Rect { y, height: 1, ..area };
-        let chosen = line == page.cursor;
+        let chosen = focused && line == page.cursor;
         match page.line(line) {
             Line::Ghost => ghost(page, whole, canvas),
             Line::Row(row) => {

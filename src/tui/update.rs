@@ -27,7 +27,7 @@ use super::msg::{Effect, Msg, Signal};
 use super::names;
 use super::page::Page;
 use mouse::mouse;
-use pages::{back, go, open, udp};
+use pages::{back, go, keep_in_pane, open, to_pane, udp};
 use probing::{accept_options, decline, probe};
 use tables::{How, group, keep_text_on_screen, scroll, scroll_columns, sort, to_end};
 
@@ -94,6 +94,7 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
 fn resize(app: &mut App, size: Size, effects: &mut Vec<Effect>) {
     app.size = size;
     app.redraw = true;
+    keep_in_pane(app);
     let height = Layout::of(app).page_height();
     if let Some(table) = app.table_mut() {
         table.clamp(height);
@@ -247,6 +248,7 @@ fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         Action::Bottom => to_end(app, true, effects),
         Action::Left | Action::Right => scroll_columns(app, action == Action::Right),
         Action::Open => open(app, effects),
+        Action::Pane => to_pane(app, effects),
         Action::Back => back(app, effects),
         Action::SortLeft => sort(app, effects, How::Beside { right: false }),
         Action::SortRight => sort(app, effects, How::Beside { right: true }),
@@ -311,11 +313,13 @@ fn show(app: &mut App, look: Arc<Judged>) {
     if app.stream.show(look) {
         app.notice = Some("the namespace that was shown is gone; these are all");
     }
+    keep_in_pane(app);
 }
 
 /// Shows the next namespace alone, or the previous one, or all of them together.
 fn choose_netns(app: &mut App, forward: bool, effects: &mut Vec<Effect>) {
     if app.stream.choose(forward) {
+        keep_in_pane(app);
         ask(app, effects);
     } else {
         app.notice = Some("only one namespace is looked at; --netns all looks at all of them");

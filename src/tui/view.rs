@@ -26,12 +26,13 @@ pub fn view(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
             let first = app.overlay.map_or(0, |(_, first)| first);
             closing::draw::draw(app, layout.text_frame, layout.text, first, &mut canvas);
         }
-        Place::Peers | Place::Processes | Place::Kernel | Place::Table | Place::FilterLine => {
+        Place::Peers | Place::Processes | Place::Kernel | Place::Table | Place::Pane | Place::FilterLine => {
             if app.trail.is_empty() && app.screen == Screen::Overview {
                 overview::draw(app, &layout, &mut canvas);
             }
             if let Some(page) = app.table() {
-                table::draw(page, app.naming.names(), layout.table, &mut canvas);
+                let focused = app.below_the_line() != Place::Pane;
+                table::draw(page, app.naming.names(), layout.table, focused, &mut canvas);
             }
         }
     }

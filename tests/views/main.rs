@@ -16,6 +16,7 @@ mod kernel;
 mod names;
 mod namespaces;
 mod options;
+mod pane;
 mod picture;
 mod processes;
 mod rig;

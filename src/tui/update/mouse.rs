@@ -5,6 +5,7 @@ use ratatui::layout::Position;
 
 use super::super::app::App;
 use super::super::findings;
+use super::super::keymap::Place;
 use super::super::layout::Layout;
 use super::super::msg::Effect;
 use super::super::page::Page;
@@ -19,12 +20,17 @@ const WHEEL: isize = 3;
 /// What a click or the wheel does.
 pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
     let at = Position { x: event.column, y: event.row };
-    match event.kind {
-        MouseEventKind::ScrollUp => scroll(app, -WHEEL, effects),
-        MouseEventKind::ScrollDown => scroll(app, WHEEL, effects),
-        MouseEventKind::Down(MouseButton::Left) => click(app, at, effects),
+    let act: fn(&mut App, Position, &mut Vec<Effect>) = match event.kind {
+        MouseEventKind::ScrollUp => |app, _, effects| scroll(app, -WHEEL, effects),
+        MouseEventKind::ScrollDown => |app, _, effects| scroll(app, WHEEL, effects),
+        MouseEventKind::Down(MouseButton::Left) => click,
         _ => return,
+    };
+    // What is pointed at is not where the keys were.
+    if app.place() == Place::Pane {
+        app.pane = None;
     }
+    act(app, at, effects);
     app.redraw = true;
 }
 

@@ -3,15 +3,59 @@
 use crate::query::{Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, process_cell};
 
 use super::super::app::App;
+use super::super::findings;
 use super::super::index::{Query, RowKey, Rows, snapshot};
+use super::super::keymap::Place;
+use super::super::layout::Layout;
 use super::super::msg::Effect;
 use super::super::page::{DetailPage, Page, TablePage};
 use super::super::screen::Screen;
 use super::super::topic::TopicPage;
 use super::ask;
 
+/// Puts the cursor into the findings of the first screen.
+pub(super) fn to_pane(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.screen != Screen::Overview || !app.trail.is_empty() {
+        go(app, Screen::Overview, effects);
+    }
+    app.pane = findings::cursor_at(app, &Layout::of(app), 0);
+    if app.pane.is_none() {
+        app.notice = Some("nothing is found that is wrong");
+    }
+}
+
+/// Moves the cursor in the findings of the first screen; below the last one stands the table again.
+pub(super) fn step_in_pane(app: &mut App, by: isize) {
+    let layout = Layout::of(app);
+    let Some(line) = findings::cursor_line(app, &layout) else { return };
+    let last = findings::lines(app, &layout).saturating_sub(1);
+    app.pane = if line == last && by == 1 {
+        None
+    } else {
+        findings::cursor_at(app, &layout, line.saturating_add_signed(by).min(last))
+    };
+}
+
+/// After other findings came, or another size: the cursor is on one that is there, or in the table.
+pub(super) fn keep_in_pane(app: &mut App) {
+    if app.below_the_line() == Place::Pane {
+        let layout = Layout::of(app);
+        app.pane = findings::cursor_line(app, &layout).and_then(|n| findings::cursor_at(app, &layout, n));
+    }
+}
+
 /// Opens what is under the cursor.
 pub(super) fn open(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.place() == Place::Pane {
+        let layout = Layout::of(app);
+        let at = findings::cursor_line(app, &layout).and_then(|n| findings::cursor_at(app, &layout, n));
+        match at.and_then(|cursor| cursor.key) {
+            Some(key) => enter(app, Page::Topic(Box::new(TopicPage::finding(key))), effects),
+            // The line for those that have no room.
+            None => go(app, Screen::Findings, effects),
+        }
+        return;
+    }
     let page = match app.trail.last() {
         Some(Page::Topic(topic)) => topic.proof().map(|proof| Page::Table(Box::new(proof))),
         _ => app.table().and_then(|table| behind(table, table.key_at_cursor()?)),
@@ -91,14 +135,21 @@ fn leave(app: &mut App) {
 
 /// Closes the text that lies over everything, else the newest page.
 pub(super) fn back(app: &mut App, effects: &mut Vec<Effect>) {
-    if app.overlay.take().is_none() && app.trail.pop().is_some() {
+    if app.overlay.take().is_some() {
+        return;
+    }
+    if app.trail.pop().is_some() {
+        keep_in_pane(app);
         ask(app, effects);
+    } else {
+        app.pane = None;
     }
 }
 
 /// Opens a screen of the tabs.
 pub(super) fn go(app: &mut App, screen: Screen, effects: &mut Vec<Effect>) {
     app.overlay = None;
+    app.pane = None;
     leave(app);
     app.trail.clear();
     app.screen = screen;

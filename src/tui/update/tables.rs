@@ -5,15 +5,31 @@ use crate::query::{Column, Grouping, Sort};
 use super::super::app::{App, Overlay};
 use super::super::closing;
 use super::super::columns::{self, Fit, fit};
+use super::super::findings;
 use super::super::index::Query;
+use super::super::keymap::Place;
 use super::super::layout::{Layout, TableArea};
 use super::super::msg::Effect;
 use super::super::page::{Page, TablePage};
+use super::super::screen::Screen;
+use super::pages::step_in_pane;
 use super::{ask, lines_changed};
 
 /// Moves the cursor, or the text that is open.
 pub(super) fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
     let height = Layout::of(app).page_height();
+    if app.place() == Place::Pane {
+        step_in_pane(app, by);
+        return;
+    }
+    if by == -1 && is_at_top(app) {
+        let layout = Layout::of(app);
+        let last = findings::lines(app, &layout).checked_sub(1);
+        app.pane = last.and_then(|line| findings::cursor_at(app, &layout, line));
+        if app.pane.is_some() {
+            return;
+        }
+    }
     if let Some((_, line)) = &mut app.overlay {
         *line = line.saturating_add_signed(by);
     } else if let Some(line) = app.trail.last_mut().and_then(Page::scroll_mut) {
@@ -23,6 +39,12 @@ pub(super) fn scroll(app: &mut App, by: isize, effects: &mut Vec<Effect>) {
         lines_changed(app, height, effects);
     }
     keep_text_on_screen(app, height);
+}
+
+/// Whether the cursor is on the first row of the first screen: above it are the findings.
+fn is_at_top(app: &App) -> bool {
+    let root = app.overlay.is_none() && app.trail.is_empty() && app.screen == Screen::Overview;
+    root && app.root().cursor == 0
 }
 
 /// Text cannot be scrolled beyond its last line.
@@ -44,6 +66,10 @@ pub(super) fn keep_text_on_screen(app: &mut App, height: usize) {
 /// To the first or the last line.
 pub(super) fn to_end(app: &mut App, bottom: bool, effects: &mut Vec<Effect>) {
     let height = Layout::of(app).page_height();
+    if app.place() == Place::Pane {
+        step_in_pane(app, if bottom { isize::MAX } else { isize::MIN });
+        return;
+    }
     if app.overlay.is_none()
         && let Some(table) = app.table_mut()
     {
