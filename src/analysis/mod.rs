@@ -25,7 +25,10 @@ pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
 pub use shares::KeepaliveShare;
-pub use silence::{IDLE_TIMEOUTS, IdleTimeout, forgotten_by, noticed_idle, noticed_sending};
+pub use silence::{
+    IDLE_TIMEOUTS, IdleTimeout, forgotten_before, forgotten_by, forgotten_by_all, noticed_idle,
+    noticed_sending,
+};
 pub use snapshot::{
     Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,
     PeerAgg, PortUse, Snapshot, StateSummary, Track, World,

@@ -80,8 +80,19 @@ fn repeating(retries: u32, longest: Duration) -> Duration {
 
 /// Who forgets an idle connection with these options before the first probe would remind them.
 pub fn forgotten_by(options: &SocketOptions) -> impl Iterator<Item = &'static IdleTimeout> {
-    let first_probe = options.keepalive.then_some(options.idle);
+    forgotten_before(options.keepalive.then_some(options.idle))
+}
+
+/// Who forgets a connection that is idle until the first probe; all of them where none comes.
+pub fn forgotten_before(first_probe: Option<Duration>) -> impl Iterator<Item = &'static IdleTimeout> {
     IDLE_TIMEOUTS.iter().filter(move |t| first_probe.is_none_or(|at| at >= t.after()))
+}
+
+/// After how long an idle connection is forgotten by each of [`IDLE_TIMEOUTS`] but those that remember it for days.
+#[must_use]
+pub fn forgotten_by_all() -> Duration {
+    let day = Duration::from_secs(86_400);
+    IDLE_TIMEOUTS.iter().map(|t| t.after()).filter(|t| *t < day).max().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -147,5 +158,6 @@ mod tests {
         let off = SocketOptions { keepalive: false, ..options(60, 10, 3, None) };
         assert_eq!(of(&off), IDLE_TIMEOUTS.len());
         assert!(IDLE_TIMEOUTS.is_sorted_by_key(|t| t.seconds));
+        assert_eq!(forgotten_before(Some(forgotten_by_all())).count(), IDLE_TIMEOUTS.len() - 1);
     }
 }

@@ -2,9 +2,9 @@
 
 use super::features::Kernel;
 use super::words::value_of;
-use crate::analysis::Snapshot;
+use crate::analysis::{IDLE_TIMEOUTS, IdleTimeout, Snapshot};
 use crate::diagnose::Finding;
-use crate::model::{Grouped, Host, Reading};
+use crate::model::{Grouped, Host, Reading, Span};
 
 /// What is known when a document is shown: the machine, a finding, both or nothing.
 #[derive(Clone, Copy, Default)]
@@ -61,6 +61,9 @@ impl<'a> Live<'a> {
     }
 
     fn value(self, kind: &str, name: &str) -> String {
+        if (kind, name) == ("table", IDLE_TIMEOUTS_TABLE) {
+            return idle_timeouts();
+        }
         let Some((_, snapshot)) = self.machine else { return UNKNOWN.into() };
         let facts = &snapshot.sample.facts;
         match kind {
@@ -87,6 +90,18 @@ impl<'a> Live<'a> {
             _ => UNKNOWN.into(),
         }
     }
+}
+
+/// The table of a placeholder of the kind `table`.
+pub(super) const IDLE_TIMEOUTS_TABLE: &str = "idle_timeouts";
+
+/// Who forgets an idle connection after how long.
+fn idle_timeouts() -> String {
+    let one = |t: &IdleTimeout| {
+        let after = Span::from_millis(u64::from(t.seconds) * 1000).to_string();
+        format!("{} {}", t.of, after.replace(' ', "\u{a0}"))
+    };
+    IDLE_TIMEOUTS.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 const UNKNOWN: &str = "unknown";

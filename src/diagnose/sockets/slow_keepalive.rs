@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::common::{float, looked_at, numbers, setting, sockets};
+use crate::analysis::{forgotten_before, forgotten_by_all};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
@@ -17,7 +18,7 @@ const PROBES: &str = "net.ipv4.tcp_keepalive_probes";
 /// The first probe is on its way for a round trip, so one alone says nothing.
 const MISSED: u8 = 2;
 
-numbers! { longest_idle_s: f64, connections: u32 }
+numbers! { connections: u32 }
 
 /// A dead peer is noticed later than any common NAT or load balancer forgets the connection. The timer shows when the
 /// kernel looks next, so the idle time of the socket is at least that.
@@ -42,7 +43,7 @@ fn probing(context: &Context<'_>) -> Duration {
 
 impl Rule for KeepaliveTooSlow {
     fn judge(&mut self, context: &Context<'_>) -> Verdict {
-        let longest = Duration::from_secs_f64(self.numbers.longest_idle_s);
+        let longest = forgotten_by_all();
         let probing = probing(context);
         let idle = |row: &SocketRow| Duration::from_millis(row.expires_ms.into());
         // A probe that is on its way shows the interval, not the idle time.
@@ -70,6 +71,11 @@ impl Rule for KeepaliveTooSlow {
                 Evidence::new("noticed_after_s", Value::Time(most + probing), Source::Observed),
                 sockets("unanswered", unanswered),
             ];
+            let names: Vec<&str> = forgotten_before(Some(most)).map(|t| t.of).collect();
+            if !names.is_empty() {
+                let names = Value::Text(names.join(", ").as_str().into());
+                evidence.push(Evidence::new("forgotten_by", names, Source::Observed));
+            }
             evidence.extend(looked_at(&context.survey.with_keepalive));
             evidence.extend(setting(context, "interval_s", INTERVAL));
             evidence.extend(setting(context, "probes", PROBES));
@@ -122,6 +128,18 @@ mod tests {
         assert_eq!(severity(bench(50, 525)), None);
         assert_eq!(severity(bench(50, 526)), Some(Severity::Info));
         assert_eq!(severity(bench(49, 7200)), None);
+    }
+
+    #[test]
+    fn who_forgets_them_is_named() {
+        let forgotten_by = |expires_s| {
+            let found = drafts(bench(50, expires_s).judge(&mut rule())).remove(0);
+            let piece = found.evidence.into_iter().find(|e| e.name == "forgotten_by").unwrap();
+            piece.value.to_string()
+        };
+        assert!(!forgotten_by(599).contains("Google"), "{}", forgotten_by(599));
+        assert!(forgotten_by(600).ends_with(", Google Cloud VPC firewall"), "{}", forgotten_by(600));
+        assert!(forgotten_by(7200).ends_with(", Google Cloud NAT"), "{}", forgotten_by(7200));
     }
 
     #[test]
