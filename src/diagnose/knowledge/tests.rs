@@ -112,7 +112,7 @@ fn every_placeholder_exists() {
                 Some(("counter", n)) => n.split_once('.').is_some_and(|(table, counter)| {
                     table.starts_with(|c: char| c.is_ascii_uppercase()) && !counter.is_empty()
                 }),
-                Some(("table", n)) => n == super::live::IDLE_TIMEOUTS_TABLE,
+                Some(("table", n)) => n == live::IDLE_TIMEOUTS_TABLE,
                 Some(_) => false,
                 // In a command, a name that no finding fills stays to be replaced.
                 None => d.kind != Kind::Rule || d.evidence.contains_key(name) || of_any_subject(name),
