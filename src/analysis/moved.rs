@@ -22,6 +22,21 @@ pub struct CounterPast {
     pub since_first: u64,
     /// When it last moved: time after the first look.
     pub moved: Duration,
+    /// Its rate per second at the last looks, oldest first, at most [`CounterPast::LOOKS`]: from its first movement on.
+    pub past: Vec<f32>,
+}
+
+impl CounterPast {
+    /// How many rates are remembered.
+    pub const LOOKS: usize = 60;
+
+    fn remember(&mut self) {
+        if self.past.len() == Self::LOOKS {
+            self.past.remove(0);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a line for people")]
+        self.past.push(self.per_s as f32);
+    }
 }
 
 /// Remembers what moved, look by look.
@@ -47,6 +62,7 @@ impl Moved {
                     per_s: 0.0,
                     since_first: 0,
                     moved: observed,
+                    past: Vec::new(),
                 };
                 self.0.insert(name, past);
             }
@@ -56,6 +72,7 @@ impl Moved {
             }
         }
         self.forget();
+        self.0.values_mut().for_each(CounterPast::remember);
         self.0.values().cloned().collect()
     }
 
@@ -97,7 +114,19 @@ mod tests {
         let seen = moved.look(&rates(&[("Tcp.B", 6)]), at(4));
         let told: Vec<_> = seen.iter().map(|p| (&*p.name, p.delta, p.since_first, p.moved)).collect();
         assert_eq!(told, [("Tcp.A", 0, 1, at(2)), ("Tcp.B", 6, 10, at(4))]);
+        assert_eq!((&seen[0].past[..], &seen[1].past[..]), (&[0.5, 0.0][..], &[2.0, 3.0][..]));
         assert!((seen[1].per_s - 3.0).abs() < f64::EPSILON && seen[0].per_s == 0.0);
+    }
+
+    #[test]
+    fn the_last_rates_are_kept() {
+        let mut moved = Moved::default();
+        for n in 1..=100 {
+            moved.look(&rates(&[("Tcp.A", 2 * n)]), at(n));
+        }
+        let seen = moved.look(&rates(&[]), at(101));
+        let past = &seen[0].past;
+        assert_eq!((past.len(), past[0], past[58], past[59]), (CounterPast::LOOKS, 42.0, 100.0, 0.0));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Cell<'a> {
     Severity(Option<Severity>, bool),
     /// Something per second.
     PerSecond(f64),
+    /// A number at the last looks, oldest first: a line of heights where it is drawn.
+    Past(&'a [f32]),
     /// What to think of a sysctl's value; nothing for one that is not there.
     Verdict(Option<AuditVerdict>),
     /// A network interface by its number.
@@ -118,6 +120,10 @@ impl fmt::Display for Cell<'_> {
             Self::Rate(r) if r.abs() < 10.0 => write!(f, "{r:+.1}"),
             Self::Rate(r) => write!(f, "{r:+.0}"),
             Self::Ratio(r) | Self::Gauge(r) => write!(f, "{:.0}%", r * 100.0),
+            Self::Past(past) => {
+                let numbers: Vec<String> = past.iter().map(|x| format!("{x:.1}")).collect();
+                f.write_str(&numbers.join(" "))
+            }
             Self::Severity(None, _) => f.write_char('?'),
             Self::Severity(_, true) => f.write_str("over"),
             Self::Severity(Some(severity), false) => f.write_str(severity.name()),

@@ -213,11 +213,21 @@ pub enum CounterColumn {
     Moved,
     Scope,
     Rule,
+    Past,
 }
 
 impl Column for CounterColumn {
     fn all() -> &'static [Self] {
-        &[Self::Name, Self::Delta, Self::Rate, Self::SinceFirst, Self::Moved, Self::Scope, Self::Rule]
+        &[
+            Self::Name,
+            Self::Delta,
+            Self::Rate,
+            Self::SinceFirst,
+            Self::Moved,
+            Self::Scope,
+            Self::Rule,
+            Self::Past,
+        ]
     }
 
     fn spec(self) -> Spec {
@@ -243,6 +253,10 @@ impl Column for CounterColumn {
                 .aliases(&["watched_by"])
                 .drop(2)
                 .help("The rule that looks at it; those come first"),
+            Self::Past => Spec::text("past", "PAST", 10, 30)
+                .descending()
+                .drop(9)
+                .help("Its rate at the last looks; sorted by the highest"),
         }
     }
 }
@@ -284,6 +298,7 @@ impl CounterRow {
             CounterColumn::SinceFirst => Key::number(self.past.since_first),
             CounterColumn::Moved => Key::number(u64::try_from(self.rests.as_millis()).unwrap_or(u64::MAX)),
             CounterColumn::Scope => Key::text(self.past.scope.name()),
+            CounterColumn::Past => Key::float(self.past.past.iter().copied().fold(0.0, f32::max).into()),
             CounterColumn::Rule => Key::optional(self.watchers().first().map(|r| Key::text(r))),
         }
     }
@@ -300,6 +315,7 @@ pub fn counter_cell(column: CounterColumn, row: &CounterRow) -> Cell<'_> {
         CounterColumn::Moved if row.past.delta > 0 => Cell::Word("now"),
         CounterColumn::Moved => Cell::Seconds(row.rests.as_secs_f64().floor()),
         CounterColumn::Scope => Cell::Word(row.past.scope.name()),
+        CounterColumn::Past => Cell::Past(&row.past.past),
         CounterColumn::Rule => row.watchers().first().map_or(Cell::Absent, |r| Cell::Word(r)),
     }
 }

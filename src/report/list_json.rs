@@ -262,6 +262,7 @@ impl Socket<'_> {
             }
             Cell::Age(age) => map.serialize_entry(key, &age.seen.as_secs()),
             Cell::Timer { .. } => map.serialize_entry(key, &Timer::of(self.row)),
+            Cell::Past(past) => map.serialize_entry(key, past),
             Cell::PerSecond(n) => map.serialize_entry(key, &n),
             Cell::Verdict(verdict) => map.serialize_entry(key, &verdict.map(AuditVerdict::name)),
             Cell::Severity(severity, _) => map.serialize_entry(key, &severity.map(Severity::name)),

@@ -217,6 +217,7 @@ pub const COUNTERS: &[CounterColumn] = &[
     CounterColumn::Moved,
     CounterColumn::Scope,
     CounterColumn::Rule,
+    CounterColumn::Past,
 ];
 
 /// A column and where it stands.

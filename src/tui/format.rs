@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::diagnose::{AuditVerdict, Severity};
 use crate::query::{Bytes, Cell, Grouped, Span};
 
-use super::paint::Canvas;
+use super::paint::{self, Canvas};
 use super::theme::{Glyphs, Role};
 
 /// A change, with its sign: `+12`, `−4`; nothing for no change.
@@ -107,6 +107,10 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
             let (mark, role) = self::severity(*severity, *over, glyphs);
             (if severity.is_some() { format!("{mark} {cell}") } else { mark.to_owned() }, role)
         }
+        Cell::Past(past) => {
+            let width = u16::try_from(past.len()).unwrap_or(u16::MAX);
+            (heights(past, width, glyphs), Role::Spark)
+        }
         Cell::PerSecond(r) if *r <= 0.0 => (glyphs.none.to_owned(), Role::Dim),
         Cell::Verdict(verdict) => {
             let (mark, role) = self::verdict(*verdict, glyphs);
@@ -114,6 +118,12 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
         }
         other => (other.to_string(), Role::Text),
     }
+}
+
+/// The newest numbers of a [`Cell::Past`] as heights.
+#[must_use]
+pub fn heights(past: &[f32], width: u16, glyphs: &Glyphs) -> String {
+    paint::sparkline(past.iter().copied().map(f64::from), width, 0.0, glyphs)
 }
 
 /// The sign of a verdict and its style.

@@ -10,6 +10,7 @@ use super::findings::explanation;
 use super::format;
 use super::index::{Query, Rows};
 use super::page::TablePage;
+use super::paint;
 use super::text::{Line, entry, title as heading, wrap};
 use super::theme::{Glyphs, Role};
 use super::topic::TopicPage;
@@ -22,7 +23,7 @@ const VALUE_AT: u16 = 14;
 pub fn page(page: &TopicPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     match page.rows() {
         Some((Rows::Sysctl(Some(row)), world)) => sysctl(row, world, width, glyphs),
-        Some((Rows::Counter(Some(row)), world)) => counter(row, world, width),
+        Some((Rows::Counter(Some(row)), world)) => counter(row, world, width, glyphs),
         _ => vec![vec![("it has not been seen yet".to_owned(), Role::Dim)]],
     }
 }
@@ -108,7 +109,7 @@ fn capitalised(word: &str) -> String {
     letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn counter(row: &CounterRow, world: &World, width: u16) -> Vec<Line> {
+fn counter(row: &CounterRow, world: &World, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let past = &row.past;
     let mut lines = vec![named(&past.name, Role::Text, ""), Line::new()];
     let mut say = |name: &str, text: &str| lines.extend(entry(name, VALUE_AT, text, Role::Label, width));
@@ -121,6 +122,13 @@ fn counter(row: &CounterRow, world: &World, width: u16) -> Vec<Line> {
             format!("+{}, {rate} per second", Grouped(past.delta))
         },
     );
+    if past.past.len() > 1 {
+        let most = past.past.iter().copied().fold(0.0, f32::max);
+        let words =
+            format!("  up to {} per second in {} looks", Cell::PerSecond(most.into()), past.past.len());
+        let room = width.saturating_sub(VALUE_AT + paint::width(&words));
+        say("past", &format!("{}{words}", format::heights(&past.past, room, glyphs)));
+    }
     if past.delta == 0 {
         say("moved", &format!("{} ago", format::seconds(row.rests)));
     }

@@ -276,7 +276,11 @@ fn draw_rows<'c, C: Column>(
                     let Some(value) = cell(placed.column, row) else { continue };
                     let (text, role) = format::cell(&value, counts, glyphs);
                     let text = names::named(page, row, &value, names).unwrap_or(text);
-                    let text = cut_address(&value, &text, placed.width, glyphs);
+                    let text = match value {
+                        // The newest are what is kept.
+                        Cell::Past(past) => format::heights(past, placed.width, glyphs),
+                        _ => cut_address(&value, &text, placed.width, glyphs),
+                    };
                     let role = if page.is_over(row) { Role::Dim } else { emphasis(&value, role) };
                     if let Cell::Gauge(ratio) = value {
                         let room = placed.width.saturating_sub(NUMBER);

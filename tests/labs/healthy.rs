@@ -267,11 +267,13 @@ fn one_burst_that_did_not_fit_into_the_queue(seconds: u32) {
     let from = lab.far_v4().unwrap();
     let server = server(&lab, Conduct::Answer, vec![]);
     let pid = Pid::from_child(&server.0);
+    // Late enough to be remembered at the end.
+    let when = (seconds - 6) * 10;
     let mut round = 0;
     let mut open = Vec::new();
     let burst = move || {
         round += 1;
-        if round == 20 {
+        if round == when {
             // While the server is away for a moment: 51 find no room and come back a second later.
             kill_process(pid, Signal::STOP)?;
             for _ in 0..180 {

@@ -119,6 +119,22 @@ fn counters_that_moved_come_with_rate_delta_and_scope_the_watched_ones_first() {
 }
 
 #[test]
+fn the_past_of_a_counter_is_drawn_where_nothing_is_cut_for_it() {
+    for (width, drawn) in [(80, false), (120, true), (200, true)] {
+        let mut rig = showing(width, 40);
+        rig.keys("p");
+        let line = rig.line_with("Tcp.InSegs");
+        let heights = rig.theme.glyphs.spark;
+        let is_height = |c: char| heights.iter().any(|h| h.starts_with(c));
+        assert_eq!(line.chars().any(is_height), drawn, "{}", rig.text());
+        assert_eq!(rig.text().contains("PAST"), drawn, "{}", rig.text());
+        rig.keys("j");
+        rig.key(KeyCode::Enter);
+        assert!(rig.line_with("past ").contains("up to 1 500 per second in 2 looks"), "{}", rig.text());
+    }
+}
+
+#[test]
 fn enter_explains_a_sysctl_and_escape_returns_to_its_row() {
     let mut rig = showing(80, 50);
     rig.keys("j");
