@@ -187,6 +187,33 @@ fn a_pipe_gets_a_header_and_a_line_a_socket_with_tabs_between() {
 }
 
 #[test]
+fn it_looks_again_until_it_is_stopped() {
+    let pair = Pair::new("127.0.0.1");
+    let filter = format!("state established and sport = :{}", pair.port());
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tcptop"))
+        .args(["list", "--csv", "--columns", "local_port,state", "--watch", "0.1", &filter])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let said: Vec<String> = lines.take(6).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let look = ["local_port,state".to_owned(), format!("{},ESTABLISHED", pair.port())];
+    assert_eq!(said, [&look[..], &look, &look].concat(), "each look is a whole table, written at once");
+}
+
+#[test]
+fn names_are_refused_where_nothing_would_show_them() {
+    for command in ["check", "kill"] {
+        let why = "--resolve is for the screen, for list and for report";
+        let refused = tcptop(&["-r", command]).assert().code(2).stdout("");
+        let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(said.contains(why) && tcptop(&[command, "--resolve"]).assert().try_code(2).is_ok(), "{said}");
+    }
+}
+
+#[test]
 fn options_are_read_from_the_sockets_that_the_filter_names() {
     let pair = Pair::new("127.0.0.1");
     let of_server = format!("sport = :{} and not state listening", pair.port());

@@ -8,6 +8,7 @@ use serde_json::json;
 use tcptop::lab::Host;
 
 use crate::harness::{lab, skip};
+use crate::terminal::{Term, shell};
 use crate::tool::TCPTOP;
 
 /// A connection from 127.0.0.1 to a service on 127.0.0.7, on a host whose resolver the test has in hand.
@@ -112,6 +113,38 @@ fn a_report_says_names_for_people_and_beside_the_numbers_for_programs() {
         assert_eq!(report["listeners"][0]["local"], local);
         let numbers = text(&rig.tcptop(&["report"]).unwrap());
         assert!(numbers.contains("127.0.0.7:443") && !numbers.contains("here"), "{numbers}");
+    });
+}
+
+#[test]
+fn the_screen_shows_names_as_they_come_and_waits_for_none() {
+    lab(|| {
+        let resolv = "nameserver 127.0.0.53\noptions timeout:30 attempts:9\n";
+        let rig = Rig::new("127.0.0.7 db\u{1b}[2J.example\n", resolv);
+        // It never answers for 127.0.0.1.
+        let _server = rig.host.run(|| UdpSocket::bind("127.0.0.53:53")).unwrap().unwrap();
+        if rig.list(&["-n"]).is_none() {
+            return;
+        }
+        let line = format!(
+            "exec unshare --mount sh -c 'for f in hosts resolv.conf nsswitch.conf services; do \
+             mount --bind \"$0/$f\" /etc/$f || exit 99; done; exec \"$@\"' '{}' $0 -r state established",
+            rig.dir.path().display()
+        );
+        let mut term = rig.host.run(move || Term::start(shell(&line), 120, 30)).unwrap();
+        term.until("the first frame", |s| s.contents().contains("2 of 3 sockets"));
+        term.send("3");
+        let number = format!("127.0.0.1:{} ", rig.port);
+        term.until("a name, and the number of what has none", |s| {
+            let text = s.contents();
+            text.contains("db\\u{1b}[2J.example:https") && text.contains(&number)
+        });
+        term.send("R");
+        term.until("numbers again", |s| {
+            s.contents().contains("127.0.0.7:443") && !s.contents().contains("example")
+        });
+        term.send("q");
+        assert!(term.ended().success(), "who still asks for a name does not hold it up");
     });
 }
 
