@@ -22,6 +22,9 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Remarks on one filter that are worth reading.
+    const REMARKS: usize = 5;
+
     /// The filter as it was typed.
     pub(super) fn text(&self) -> String {
         self.filter.join(" ")
@@ -35,7 +38,7 @@ impl FilterArgs {
         let text = self.text();
         let filter = Filter::parse(&text, &SystemNames)
             .map_err(|e| wrong(&format!("in the filter: {}", e.pointed(&text))))?;
-        for note in filter.iter().flat_map(|filter| filter.notes()) {
+        for note in filter.iter().flat_map(|filter| filter.notes()).take(Self::REMARKS) {
             complain(format_args!("in the filter: {}", note.about(&text)));
         }
         Ok(filter)

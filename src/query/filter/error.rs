@@ -65,10 +65,13 @@ pub struct Note {
 }
 
 impl Note {
-    /// The remark on one line behind what it is about.
+    /// The remark on one line behind what it is about, or the beginning of that.
     #[must_use]
     pub fn about(&self, text: &str) -> String {
-        format!("{}: {}", ForeignText::from(text.get(self.at.clone()).unwrap_or("")), self.what)
+        /// Characters of the text.
+        const MOST: usize = 60;
+        let part: String = text.get(self.at.clone()).unwrap_or("").chars().take(MOST).collect();
+        format!("{}: {}", ForeignText::from(part.as_str()), self.what)
     }
 }
 

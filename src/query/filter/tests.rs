@@ -170,6 +170,8 @@ fn what_is_hardly_meant_so_is_taken_with_a_note() {
     assert_eq!(shown("fwmark 42x"), "fwmark = 0x2a");
     assert_eq!(noted("fwmark 42x"), (7..10, "42x: read as fwmark = 0x2a, as in ss".to_owned()));
     assert_eq!(shown("sport = -1"), "sport = *");
+    let long = format!("fwmark 42{}", "x".repeat(30_000));
+    assert!(noted(&long).1.len() < 120, "a remark is one line");
     for plain in ["sport = 65535", "sport != *", "fwmark 0x2a/0xff", "dst 10.0.0.1:*", "sport = -1"] {
         assert_eq!(Filter::parse(plain, &Names).unwrap().unwrap().notes(), [], "{plain}");
     }
