@@ -68,15 +68,17 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
             };
             left.push(piece(netns, Role::Label, 5));
             let protocol = app.protocol();
-            let sockets = Grouped(sockets(world, protocol)).to_string();
+            let all = sockets(world, protocol);
             let sockets = match &app.filter.shown {
-                Some(f) => format!("{} of {sockets}", Grouped(self::sockets(&f.narrowed.world, protocol))),
-                None => sockets,
+                Some(f) => format!("{} of {}", Grouped(sockets(&f.narrowed.world, protocol)), Grouped(all)),
+                None => Grouped(all).to_string(),
             };
             let dump = world.of(protocol).map(|(_, s)| s.sample.dump_time).sum();
-            let what = match protocol {
-                Protocol::Tcp => "sockets",
-                Protocol::Udp => "UDP sockets",
+            let what = match (protocol, all) {
+                (Protocol::Tcp, 1) => "socket",
+                (Protocol::Tcp, _) => "sockets",
+                (Protocol::Udp, 1) => "UDP socket",
+                (Protocol::Udp, _) => "UDP sockets",
             };
             right.push(piece(format!("{sockets} {what}"), Role::Strong, 0));
             right.extend(churn(app.world_shown().unwrap_or(world), protocol, glyphs));
