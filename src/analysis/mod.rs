@@ -24,7 +24,7 @@ pub use moved::CounterPast;
 pub use ownership::{NoHolder, Ownership, owner_of};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
-pub use shares::KeepaliveShare;
+pub use shares::{DeadOrUnbound, KeepaliveShare};
 pub use silence::{
     IDLE_TIMEOUTS, IdleTimeout, forgotten_before, forgotten_by, forgotten_by_all, noticed_idle,
     noticed_sending,

@@ -29,7 +29,7 @@ impl NoHolder {
             Self::Kernel => "(kernel)",
             Self::Unheld => "(no process)",
             Self::Hidden => "(hidden)",
-            Self::Pending => "(pending)",
+            Self::Pending => "(not searched yet)",
         }
     }
 

@@ -1,7 +1,7 @@
 //! How many connections have keepalive, and with which times, as far as they were asked.
 
 use super::{IDLE_TIMEOUTS, IdleTimeout, forgotten_by};
-use crate::model::{Keepalive, Probed, SocketOptions, Unprobed};
+use crate::model::{InNoTable, Keepalive, Probed, SocketOptions, Unlisted, Unprobed};
 
 /// Keepalive of many connections.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -22,8 +22,21 @@ pub struct KeepaliveShare {
     pub settings: Vec<(SocketOptions, usize)>,
     /// Why connections could not be read, each reason by its first example with the number of those alike.
     pub unread: Vec<(Unprobed, usize)>,
+    /// Of a selection by process: TCP sockets in no table, as far as it is known which, with what they told.
+    pub in_no_table: Vec<DeadOrUnbound>,
     /// The listener that all came in through, if they have one that was asked.
     pub listener: Option<Probed>,
+}
+
+/// A TCP socket of a process that no table lists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadOrUnbound {
+    /// Whose.
+    pub pid: u32,
+    /// Which descriptor, and the inode.
+    pub which: InNoTable,
+    /// What it told.
+    pub told: Result<Unlisted, Unprobed>,
 }
 
 impl KeepaliveShare {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::mailbox::Mailbox;
-use crate::analysis::{KeepaliveShare, Ownership, Snapshot, World, owner_of};
+use crate::analysis::{DeadOrUnbound, KeepaliveShare, Ownership, Snapshot, World, owner_of};
 use crate::model::{Owners, Probed, Protocol, SocketRow, TcpState, Unprobed};
 use crate::query::{RowId, Selection, SocketKey};
 use crate::sys::Prober;
@@ -97,6 +97,16 @@ pub fn keepalive_share(world: &World, select: &Selection) -> KeepaliveShare {
         share.add(&answer, seen);
     }
     share.finish();
+    if let (Selection::Processes(key), Some(owners)) = (select, world.owners()) {
+        let those = owners.processes.iter().filter(|p| key.covers(p)).map(|p| p.pid);
+        let of = |pid| owners.in_no_table.get(&pid).into_iter().flat_map(|found| found.iter());
+        let all = those.flat_map(|pid| of(pid).map(move |which| (pid, *which)));
+        let asked = all.take(Owners::IN_NO_TABLE).map(|(pid, which)| {
+            let told = prober.probe_unlisted(pid, which.fd, which.inode);
+            DeadOrUnbound { pid, which, told }
+        });
+        share.in_no_table = asked.collect();
+    }
     share
 }
 

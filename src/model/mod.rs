@@ -26,8 +26,8 @@ pub use counters::{
     NeighbourTable, Neighbours, Sockstat, SoftnetRow, UdpDrops,
 };
 pub use names::{HostNames, Names, Services};
-pub use options::{Probed, Refusal, SocketOptions, Unprobed};
-pub use owners::{Blindness, Holder, Owners, Process};
+pub use options::{Probed, Refusal, SocketOptions, Unlisted, Unprobed};
+pub use owners::{Blindness, Holder, InNoTable, Owners, Process};
 pub use reading::{Reading, Scope};
 pub use row::{Keepalive, KeepaliveSeen, Origin, RowFlags, SocketRow, Table, TimerKind};
 pub use sample::{

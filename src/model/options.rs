@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Endpoint, TcpState};
+
 /// The options that decide when the silence of a peer is noticed, as getsockopt(2) gives them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SocketOptions {
@@ -18,6 +20,15 @@ pub struct SocketOptions {
     pub user_timeout: Option<Duration>,
     /// `SO_LINGER`: how long close waits for what was not sent, zero for a reset; `None` where it is off.
     pub linger: Option<Duration>,
+}
+
+/// What a TCP socket tells that no table lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unlisted {
+    /// Its state: `CLOSE` for one that was never bound, or that is dead and was not closed.
+    pub state: TcpState,
+    /// Its local address, if it has had one.
+    pub local: Option<Endpoint>,
 }
 
 /// What came of reading the options of a socket.

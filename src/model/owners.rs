@@ -16,6 +16,15 @@ pub struct Holder {
     pub fd: u32,
 }
 
+/// A descriptor that is a TCP socket which no table lists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct InNoTable {
+    /// Descriptor number, the first of several.
+    pub fd: u32,
+    /// Inode of the socket.
+    pub inode: u32,
+}
+
 /// A process that was looked at.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Process {
@@ -70,6 +79,8 @@ pub struct Owners {
     pub partial: bool,
     /// Socket inodes that were looked for in every process that can be read, in vain.
     pub unheld: FxHashSet<u32>,
+    /// The first [`Owners::IN_NO_TABLE`] TCP sockets of each process that are in no table, by pid; see [`Process::unlisted`].
+    pub in_no_table: FxHashMap<u32, Arc<[InNoTable]>>,
     /// Names of users, by user id.
     pub users: Arc<FxHashMap<u32, ForeignText>>,
     /// Cgroups by their v2 id (the inode of the directory).
@@ -77,6 +88,9 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// Of so many sockets in no table it is remembered which they are.
+    pub const IN_NO_TABLE: usize = 256;
+
     /// A map of processes and the holders `(inode, pid, fd)` of their sockets.
     #[must_use]
     pub fn new(mut processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {

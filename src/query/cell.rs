@@ -35,6 +35,8 @@ pub enum Cell<'a> {
     Endpoint(Endpoint),
     /// A number: of things, or an identity.
     Count(u64),
+    /// A sum in which some could not be counted.
+    AtLeast(u64),
     /// A number in hexadecimal.
     Hex(u64),
     /// An amount of memory or data.
@@ -105,6 +107,7 @@ impl fmt::Display for Cell<'_> {
             Self::Network(ip, len) => write!(f, "{ip}/{len}"),
             Self::Endpoint(e) => write!(f, "{e}"),
             Self::Count(n) => write!(f, "{n}"),
+            Self::AtLeast(n) => write!(f, "≥{n}"),
             Self::Hex(n) => write!(f, "{n:#x}"),
             Self::Bytes(n) => write!(f, "{}", Bytes(*n)),
             Self::Millis(ms) => write!(f, "{}", Span::from_millis(u64::from(*ms))),
@@ -175,6 +178,7 @@ impl fmt::Display for Plain<'_> {
             Cell::Millis(ms) => write!(f, "{ms}"),
             Cell::Seconds(s) => write!(f, "{s:.1}"),
             Cell::Whole(s) => write!(f, "{s}"),
+            Cell::AtLeast(n) => write!(f, "{n}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
             Cell::Rate(r) | Cell::PerSecond(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),

@@ -132,6 +132,12 @@ impl Column for ProcessColumn {
 #[must_use]
 pub fn process_cell(column: ProcessColumn, row: &ProcessRow) -> Cell<'_> {
     let count = |n: u32| Cell::Count(n.into());
+    // What a process that could not be looked into holds is not in the sums of its group.
+    let sum = |n: u64| match (row.unseen, n) {
+        (0, n) => Cell::Count(n),
+        (_, 0) => Cell::Unknown,
+        (_, n) => Cell::AtLeast(n),
+    };
     // What there is no process for does not apply; what a process did not tell is unknown.
     let untold = if row.is_no_process() { Cell::Absent } else { Cell::Unknown };
     match column {
@@ -151,19 +157,19 @@ pub fn process_cell(column: ProcessColumn, row: &ProcessRow) -> Cell<'_> {
         C::Unit => row.unit.as_ref().map_or(Cell::Absent, Cell::Foreign),
         C::Container => row.container.as_ref().map_or(Cell::Absent, Cell::Foreign),
         C::Members if row.unowned().is_some() => untold,
-        C::Members => count(row.members),
-        C::Total => count(row.tally.counts.total()),
+        C::Members => sum(row.members.into()),
+        C::Total => sum(row.tally.counts.total().into()),
         C::State(state) => count(row.tally.counts[state]),
         C::Peers => count(row.tally.peers),
         C::NoKeepalive => count(row.tally.no_keepalive),
         C::RecvQ => Cell::Bytes(row.tally.recv_q),
         C::SendQ => Cell::Bytes(row.tally.send_q),
-        C::Fds => row.fds.map_or(untold, Cell::Count),
+        C::Fds => row.fds.map_or(untold, sum),
         C::FdLimit => row.fd_limit.map_or(untold, Cell::Count),
         C::FdRatio => row.fd_ratio.map_or(untold, Cell::Gauge),
         C::FdGrowth => row.fd_growth_per_min.map_or(untold, |g| Cell::Rate(g.into())),
         C::FdsExhausted => row.fds_exhausted_in_s.map_or(Cell::Absent, Cell::Seconds),
-        C::Unlisted => row.unlisted.map_or(untold, count),
+        C::Unlisted => row.unlisted.map_or(untold, |n| sum(n.into())),
         C::UnlistedGrowth => row.unlisted_growth_per_min.map_or(untold, |g| Cell::Rate(g.into())),
     }
 }

@@ -10,8 +10,8 @@ use super::key::Key;
 use super::process_columns::ProcessColumn;
 use super::process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
 use super::top::Top;
-use crate::analysis::{Ownership, Snapshot, Tally, World, owner_of, tally};
-use crate::model::{ForeignText, Owners, Process};
+use crate::analysis::{NoHolder, Ownership, Snapshot, Tally, World, owner_of, tally};
+use crate::model::{ForeignText, Owners, Process, Reading};
 
 use ProcessColumn as C;
 
@@ -43,6 +43,8 @@ pub struct ProcessRow {
     pub container: Option<ForeignText>,
     /// How many processes are in it.
     pub members: u32,
+    /// How many more belong to it that could not be looked into: what they hold is not in its sums.
+    pub unseen: u32,
     /// Sockets, peers, keepalive and queues.
     pub tally: Tally,
     /// Open descriptors; `None` if they could not be counted.
@@ -84,6 +86,7 @@ impl ProcessRow {
             unit: unit(p).cloned(),
             container: container(p).cloned(),
             members: 1,
+            unseen: 0,
             tally: Tally::default(),
             fds,
             fd_limit,
@@ -112,6 +115,7 @@ impl ProcessRow {
             unit: None,
             container: None,
             members: 0,
+            unseen: 0,
             tally: Tally::default(),
             fds: None,
             fd_limit: None,
@@ -225,6 +229,7 @@ pub fn processes(world: &World, query: &ProcessQuery) -> ProcessView {
         return ProcessView { generation, blind, ..ProcessView::default() };
     };
     let rows = rows(world, owners, query.group);
+    let blind = untold(owners, &rows);
     let matching = rows.len();
     let mut top = Top::new(query.want);
     for (at, row) in rows.iter().enumerate() {
@@ -235,7 +240,21 @@ pub fn processes(world: &World, query: &ProcessQuery) -> ProcessView {
     let order: Vec<usize> = top.finish().map(|(_, at)| at).collect();
     let mut rows: Vec<Option<ProcessRow>> = rows.into_iter().map(Some).collect();
     let rows = order.into_iter().filter_map(|at| rows.get_mut(at)?.take()).collect();
-    ProcessView { generation, matching, rows, blind: owners.blindness().map(|b| b.to_string()) }
+    ProcessView { generation, matching, rows, blind }
+}
+
+/// What the rows do not say, and why.
+fn untold(owners: &Owners, rows: &[ProcessRow]) -> Option<String> {
+    let mut said: Vec<String> = owners.blindness().map(|b| b.to_string()).into_iter().collect();
+    if rows.iter().any(|r| r.unseen > 0) {
+        said.push("the sums of their groups are at least what is shown".into());
+    }
+    if rows.iter().any(|r| r.unowned().is_some_and(|u| u.what == NoHolder::Pending)) {
+        let why =
+            "not searched yet: the search for processes takes a fiftieth of a core at most, and goes on";
+        said.push(why.into());
+    }
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 fn rows(world: &World, owners: &Owners, group: ProcessGrouping) -> Vec<ProcessRow> {
@@ -268,6 +287,14 @@ fn rows(world: &World, owners: &Owners, group: ProcessGrouping) -> Vec<ProcessRo
     }
     for snapshot in &world.snapshots {
         count(snapshot, owners, group, &groups, &mut rows, &mut places);
+    }
+    if group != ProcessGrouping::Process {
+        for p in owners.processes.iter().filter(|p| matches!(p.sockets, Reading::Unreadable(_))) {
+            let there = places.get(&group.key(p)).and_then(|at| rows.get_mut(*at as usize));
+            if let Some(row) = there {
+                row.unseen += 1;
+            }
+        }
     }
     rows
 }
@@ -313,7 +340,6 @@ fn count(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::NoHolder;
     use crate::model::TcpState;
     use crate::query::{Selection, SocketQuery, process_cell, sockets};
     use crate::testkit::{self, socket};
@@ -416,6 +442,33 @@ mod tests {
         assert!(take(ProcessKey::Pid(99)).is_empty());
         let flying = |group| ProcessKey::Nobody(Unowned { group, what: NoHolder::Unheld, uid: None });
         assert_eq!(take(flying(ProcessGrouping::Unit)), [4]);
+    }
+
+    #[test]
+    fn the_sums_of_a_group_with_a_process_that_may_not_be_looked_into_are_at_least_so_much() {
+        let mut world = world();
+        let mut owners = (*world.snapshots[0].owners.clone().unwrap()).clone();
+        let mut hidden = testkit::process(30, "nginx", &[]);
+        hidden.sockets = Reading::Unreadable("permission denied".into());
+        owners.processes.push(hidden);
+        owners.unheld.clear();
+        owners.hidden = 1;
+        std::sync::Arc::make_mut(&mut world.snapshots[0]).owners = Some(owners.into());
+        let view = |group| processes(&world, &ProcessQuery { group, sort: Sort::by(C::Total), want: 10 });
+        let commands = view(ProcessGrouping::Command);
+        let shown = |name: &str, column| {
+            let row = commands.rows.iter().find(|r| process_cell(C::Name, r).to_string() == name).unwrap();
+            process_cell(column, row).to_string()
+        };
+        assert_eq!([C::Members, C::Total].map(|c| shown("nginx", c)), ["≥2", "≥3"]);
+        assert_eq!([C::Members, C::Total].map(|c| shown("java", c)), ["1", "1"]);
+        let said = commands.blind.clone().unwrap();
+        assert!(said.contains("CAP_SYS_PTRACE") && said.contains("at least"), "{said}");
+        // A socket that was not looked for yet is said to be that, with the reason.
+        assert_eq!(shown("(not searched yet)", C::Total), "1");
+        assert!(said.contains("fiftieth of a core"), "{said}");
+        let alone = view(ProcessGrouping::Process);
+        assert!(!alone.blind.unwrap().contains("at least") && alone.rows.iter().all(|r| r.unseen == 0));
     }
 
     #[test]

@@ -255,7 +255,9 @@ impl Socket<'_> {
                 });
                 map.serialize_entry(key, &named.unwrap_or_else(|| Address::from(endpoint)))
             }
-            Cell::Count(n) | Cell::Hex(n) | Cell::Bytes(n) | Cell::Whole(n) => map.serialize_entry(key, &n),
+            Cell::Count(n) | Cell::AtLeast(n) | Cell::Hex(n) | Cell::Bytes(n) | Cell::Whole(n) => {
+                map.serialize_entry(key, &n)
+            }
             Cell::Millis(n) | Cell::Interface(n) => map.serialize_entry(key, &n),
             Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) | Cell::Gauge(n) => {
                 map.serialize_entry(key, &n)

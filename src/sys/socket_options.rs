@@ -5,17 +5,19 @@
 //! The number may stand for another socket by then, and `SO_COOKIE` tells.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::linux::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{getsockname, sockopt};
 use rustix::process::{ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::read_host;
-use crate::model::{Capability, Probed, Refusal, SocketOptions, Unprobed};
+use super::sockopt::tcp_state;
+use crate::model::{Capability, Endpoint, Probed, Refusal, SocketOptions, TcpState, Unlisted, Unprobed};
 use crate::wire::{hierarchies, user_ids};
 
 /// How many processes are kept open for their next socket.
@@ -46,11 +48,30 @@ impl Prober {
     /// # Errors
     /// [`Unprobed`], with what would help.
     pub fn probe(&mut self, pid: u32, fd: u32, cookie: u64) -> Probed {
+        if cookie == 0 && self.forbidden.is_none() {
+            return Err(Unprobed::NoCookie);
+        }
+        self.take(pid, fd, |process, number| read(process, number, cookie))
+    }
+
+    /// Reads state and local address of the TCP socket with this inode, which should be behind descriptor `fd` of process
+    /// `pid` and is in no table.
+    ///
+    /// # Errors
+    /// [`Unprobed`], with what would help.
+    pub fn probe_unlisted(&mut self, pid: u32, fd: u32, inode: u32) -> Result<Unlisted, Unprobed> {
+        self.take(pid, fd, |process, number| read_unlisted(process, number, inode))
+    }
+
+    /// Reads something from a descriptor of a process; `None` is another socket than the one that was meant.
+    fn take<T>(
+        &mut self,
+        pid: u32,
+        fd: u32,
+        read: impl FnOnce(&OwnedFd, ForeignRawFd) -> Result<Option<T>, Errno>,
+    ) -> Result<T, Unprobed> {
         if let Some(why) = &self.forbidden {
             return Err(why.clone());
-        }
-        if cookie == 0 {
-            return Err(Unprobed::NoCookie);
         }
         let failed = |error: Errno| Unprobed::Other { pid, fd, error: error.to_string() };
         let number = ForeignRawFd::try_from(fd).map_err(|_| Unprobed::DescriptorGone { pid, fd })?;
@@ -59,8 +80,8 @@ impl Prober {
             Errno::NOSYS => Unprobed::OldKernel,
             e => failed(e),
         })?;
-        match read(process, number, cookie) {
-            Ok(Some(options)) => Ok(options),
+        match read(process, number) {
+            Ok(Some(said)) => Ok(said),
             Ok(None) => Err(Unprobed::AnotherSocket { pid, fd }),
             Err(e) => {
                 self.processes.remove(&pid);
@@ -142,6 +163,20 @@ fn read(process: &OwnedFd, fd: ForeignRawFd, cookie: u64) -> Result<Option<Socke
     }))
 }
 
+/// State and local address of the socket behind a descriptor of a process; `None` if it is not the one with this inode.
+fn read_unlisted(process: &OwnedFd, fd: ForeignRawFd, inode: u32) -> Result<Option<Unlisted>, Errno> {
+    let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?;
+    // As above. SO_ERROR would tell why it died, but asking for it takes it away from the program.
+    let is_it = rustix::fs::fstat(&socket).is_ok_and(|s| s.st_ino == u64::from(inode));
+    let state = tcp_state(&socket);
+    let local = getsockname(&socket);
+    drop(socket);
+    let Some(state) = state.ok().and_then(TcpState::from_kernel).filter(|_| is_it) else { return Ok(None) };
+    let local = local.ok().and_then(|a| SocketAddr::try_from(a).ok());
+    let local = local.map(|a| Endpoint { addr: a.ip().into(), port: a.port() });
+    Ok(Some(Unlisted { state, local: local.filter(|l| l.port != 0) }))
+}
+
 /// Whether network classes of cgroup v1 are in use: then a duplicate must not be taken. A hierarchy of which there is only
 /// the root gives every process the same class.
 fn network_classes(cgroups: &std::io::Result<Vec<u8>>) -> Option<Unprobed> {
@@ -210,6 +245,32 @@ mod tests {
         for pid in [0, u32::MAX, i32::MAX.unsigned_abs()] {
             assert_eq!(prober.probe(pid, 3, 1), Err(Unprobed::ProcessGone { pid }));
         }
+    }
+
+    #[test]
+    fn a_socket_in_no_table_tells_its_state_and_where_it_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ask = |socket: &dyn std::os::fd::AsFd, inode: u32| {
+            let fd = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd())).unwrap();
+            let mut prober = Prober { forbidden: None, ..Prober::new() };
+            prober.probe_unlisted(std::process::id(), fd, inode)
+        };
+        let inode = |socket: &dyn std::os::fd::AsFd| {
+            u32::try_from(rustix::fs::fstat(socket.as_fd()).unwrap().st_ino).unwrap()
+        };
+        let told = ask(&socket, inode(&socket)).unwrap();
+        let at = socket.local_addr().unwrap();
+        let local = Endpoint { addr: at.ip().into(), port: at.port() };
+        assert_eq!(told, Unlisted { state: TcpState::Established, local: Some(local) });
+        let unbound =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
+                .unwrap();
+        let told = ask(&unbound, inode(&unbound)).unwrap();
+        assert_eq!(told, Unlisted { state: TcpState::Close, local: None });
+        assert!(matches!(ask(&unbound, inode(&socket)), Err(Unprobed::AnotherSocket { .. })));
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(matches!(ask(&udp, inode(&udp)), Err(Unprobed::AnotherSocket { .. })));
     }
 
     #[test]

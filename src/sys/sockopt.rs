@@ -18,6 +18,26 @@ pub enum IntOption {
     Mark,
 }
 
+/// The state of a TCP socket, the first byte of `TCP_INFO` (`tcp_get_info` in `net/ipv4/tcp.c`).
+///
+/// # Errors
+/// What getsockopt(2) says; of a socket that is not TCP, that there is no such option.
+#[expect(unsafe_code, reason = "no crate in use reads TCP_INFO")]
+pub fn tcp_state(socket: impl AsFd) -> io::Result<u8> {
+    let fd = socket.as_fd().as_raw_fd();
+    let mut state = 0_u8;
+    let mut len: socklen_t = 1;
+    // SAFETY: the descriptor is borrowed for the call, and the kernel writes `len` bytes at most, which is the size of `state`.
+    let done = unsafe {
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut state).cast(), &raw mut len)
+    };
+    match (done, len) {
+        (0, 1) => Ok(state),
+        (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 impl IntOption {
     const fn name(self) -> (c_int, c_int) {
         match self {

@@ -89,6 +89,7 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
             (cell.to_string().replace('-', glyphs.minus), if *r > 0.0 { Role::Up } else { Role::Down })
         }
         Cell::Count(n) if counts => (Grouped(*n).to_string(), Role::Text),
+        Cell::AtLeast(n) => (format!("{}{}", glyphs.at_least, Grouped(*n)), Role::Text),
         Cell::Bytes(n) => (Bytes(*n).to_string(), Role::Text),
         Cell::Ratio(r) | Cell::Gauge(r) if *r <= 0.0 => (glyphs.none.to_owned(), Role::Dim),
         Cell::Ratio(r) | Cell::Gauge(r) => {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::analysis::KeepaliveShare;
-use crate::model::{ForeignText, SocketOptions};
+use crate::analysis::{DeadOrUnbound, KeepaliveShare};
+use crate::model::{ForeignText, SocketOptions, Unlisted};
 use crate::query::{ColumnId, Grouped, Selection, SocketQuery, Sort, Span};
 
 use super::format;
@@ -133,6 +133,7 @@ fn answered(share: &KeepaliveShare, width: u16, glyphs: &Glyphs) -> Vec<Line> {
             lines.push(Vec::new());
         }
     }
+    lines.extend(in_no_table(share, width));
     if !share.unread.is_empty() {
         lines.push(title("Could not be asked; with or without is by the timers that the table shows"));
         for (why, n) in &share.unread {
@@ -141,6 +142,27 @@ fn answered(share: &KeepaliveShare, width: u16, glyphs: &Glyphs) -> Vec<Line> {
             lines.extend(entry(&n, VALUE_AT, &format!("{why}{alike}"), Role::Warning, width));
         }
     }
+    lines
+}
+
+/// Sockets in no table: what is left of a connection that a reset or keepalive ended and the program did not close.
+fn in_no_table(share: &KeepaliveShare, width: u16) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if share.in_no_table.is_empty() {
+        return lines;
+    }
+    let text = "TCP sockets in no table: dead and not closed (a leak), or never bound";
+    lines.push(title(text));
+    for DeadOrUnbound { pid, which, told } in &share.in_no_table {
+        let told = match told {
+            Ok(Unlisted { state, local: Some(local) }) => format!("{}, was at {local}", state.name()),
+            Ok(Unlisted { state, local: None }) => format!("{}, no address", state.name()),
+            Err(why) => format!("not known: {why}"),
+        };
+        let text = format!("process {pid}, socket:[{}]: {told}", which.inode);
+        lines.extend(entry(&format!("fd {}", which.fd), VALUE_AT, &text, Role::Label, width));
+    }
+    lines.push(Vec::new());
     lines
 }
 

@@ -10,9 +10,9 @@ use crate::model::{Origin, Protocol, SocketDetail, SocketRow};
 use crate::query::{
     Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
     FindingKey, FindingQuery, FindingRow, Grouped, Grouping, KernelScope, ListenerColumn, ListenerQuery,
-    PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessQuery, Selection, SocketKey, SocketQuery,
-    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell,
-    proof,
+    PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessKey, ProcessQuery, Selection, SocketKey,
+    SocketQuery, Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell,
+    process_cell, proof,
 };
 
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
@@ -151,6 +151,9 @@ impl TablePage {
         let answer = self.answer.as_ref()?;
         match (&self.query, &answer.rows) {
             (_, Rows::Processes(view)) => view.blind.as_deref().map(Cow::Borrowed),
+            (Query::Sockets(SocketQuery { select: Selection::Processes(ProcessKey::Pid(pid)), .. }), _) => {
+                in_no_table(*pid, &answer.world).map(Cow::Owned)
+            }
             (Query::Udp(_), _) => Some(Cow::Owned(udp::remark(&answer.world))),
             _ => None,
         }
@@ -326,6 +329,22 @@ fn proof_title(finding: &Finding) -> String {
         format!(", {} of {}", Grouped(kept as u64), Grouped(total as u64))
     });
     format!("Proof of {}{kept}: {}", finding.rule, finding.draft.subject)
+}
+
+/// What the table of a process cannot show: sockets that are in no table.
+fn in_no_table(pid: u32, world: &World) -> Option<String> {
+    const SHOWN: usize = 12;
+    let owners = world.owners()?;
+    let count = *owners.by_pid(pid)?.unlisted.known().filter(|n| **n > 0)?;
+    let which = owners.in_no_table.get(&pid).map_or(&[][..], |which| which);
+    let mut fds: Vec<String> = which.iter().take(SHOWN).map(|w| w.fd.to_string()).collect();
+    if usize::try_from(count).is_ok_and(|n| n > fds.len()) {
+        fds.push("and more".to_owned());
+    }
+    Some(format!(
+        "{count} TCP sockets of it are in no table (dead and not closed, or never bound): descriptors {}; o asks them",
+        fds.join(", ")
+    ))
 }
 
 /// What a row showed, in one line.

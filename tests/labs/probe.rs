@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tcptop::analysis::noticed_idle;
 use tcptop::engine::{Looker, keepalive_share, with_options};
 use tcptop::lab::{Host, Lab};
-use tcptop::model::Unprobed;
-use tcptop::query::{ColumnId, Selection, SocketQuery, Sort, sockets};
+use tcptop::model::{TcpState, Unlisted, Unprobed};
+use tcptop::query::{ColumnId, ProcessKey, Selection, SocketQuery, Sort, sockets};
 use tcptop::source::{Live, LiveOptions};
 use tcptop::sys::Prober;
 use tcptop::testkit::endpoint;
@@ -89,6 +89,36 @@ fn a_user_timeout_counts_instead_of_the_probes() {
         });
         assert_eq!(ended, rustix::io::Errno::TIMEDOUT);
         assert!(begun.elapsed() > Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    });
+}
+
+/// The leak that leaves every table: the connection was reset, and the program keeps the descriptor.
+#[test]
+fn a_dead_socket_that_is_not_closed_is_listed_and_tells_its_state() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (near, far) = connection(&host);
+        let at = near.local_addr().unwrap();
+        let holder = hold(&host, &mut sleep(), &near);
+        drop(near);
+        sockopt::set_socket_linger(&far, Some(Duration::ZERO)).unwrap();
+        drop(far);
+        let pid = holder.0.id();
+        let share = host
+            .run(|| {
+                let mut looker = Looker::new(Live::open(LiveOptions::default())).with_owners(None);
+                wait_for("a socket in no table", || {
+                    let look = looker.look().unwrap();
+                    let owners = look.world.owners().unwrap();
+                    if owners.in_no_table.contains_key(&pid) { Ok(look) } else { Err("none yet".into()) }
+                })
+            })
+            .map(|look| keepalive_share(&look.world, &Selection::Processes(ProcessKey::Pid(pid))))
+            .unwrap();
+        let [dead] = share.in_no_table.as_slice() else { panic!("{share:?}") };
+        assert_eq!((dead.pid, dead.which.fd, share.connections), (pid, 0, 0));
+        let told = dead.told.clone().unwrap();
+        assert_eq!(told, Unlisted { state: TcpState::Close, local: Some(endpoint(&at.to_string())) });
     });
 }
 

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::Size;
-use tcptop::analysis::World;
+use tcptop::analysis::{DeadOrUnbound, KeepaliveShare, World};
+use tcptop::engine::Options;
 use tcptop::model::{
-    Cgroup, Container, ForeignText, Origin, Owners, Process, Reading, Runtime, SocketRow, TcpState,
+    Cgroup, Container, ForeignText, InNoTable, Origin, Owners, Process, Reading, Runtime, SocketRow,
+    TcpState, Unlisted, Unprobed,
 };
+use tcptop::query::{ProcessKey, Selection};
 use tcptop::testkit::{self, socket};
+use tcptop::tui::msg::Msg;
 
 use crate::rig::Rig;
 use crate::screens::{SIZES, picture, reads};
@@ -78,6 +82,9 @@ fn owners(rows: &[SocketRow], second: u32) -> Owners {
         process(701, "sshd", 0, (9, 1_024), cgroup("/system.slice/ssh.service", Some("ssh.service"), None)),
     ];
     processes[2].unlisted = Reading::Known(40 + second);
+    let mut hidden = process(900, "nginx", 0, (7, 1_024), nginx());
+    hidden.sockets = Reading::Unreadable("reading /proc/900/fd: permission denied".into());
+    processes.push(hidden);
     let held = rows.iter().filter(|r| r.inode != 0).flat_map(|row| {
         let pids: &[u32] = match row.inode {
             100 => &[616, 617],
@@ -92,6 +99,8 @@ fn owners(rows: &[SocketRow], second: u32) -> Owners {
     let mut owners = Owners::new(processes, held);
     owners.unheld = (900..912).collect();
     owners.hidden = 6;
+    let which = (0..40 + second).map(|n| InNoTable { fd: 700 + n, inode: 70_000 + n });
+    owners.in_no_table = [(2211, which.collect())].into_iter().collect();
     let users = [(0, "root"), (33, "www-data"), (70, "postgres"), (1001, "app")];
     owners.users = Arc::new(users.into_iter().map(|(uid, name)| (uid, name.into())).collect());
     owners
@@ -168,7 +177,8 @@ fn processes_are_put_together_by_one_key() {
     rig.keys("p");
     assert!(rig.lines()[1].contains("Commands"));
     // The listener that both hold counts once; each has twenty connections.
-    reads(&rig.line_with("nginx"), &["nginx", "2", "41", "40"]);
+    reads(&rig.line_with("nginx"), &["nginx", "≥2", "≥41", "40"]);
+    assert!(rig.text().contains("sums of their groups are at least"));
     picture("commands", &rig);
     rig.keys("p");
     assert!(rig.lines()[1].contains("Users"));
@@ -185,6 +195,40 @@ fn processes_are_put_together_by_one_key() {
     picture("containers", &rig);
     rig.keys("p");
     assert!(rig.lines()[1].contains("Processes"));
+}
+
+#[test]
+fn sockets_in_no_table_are_named_above_the_sockets_of_their_process() {
+    for (width, height) in [(80, 24), (200, 50)] {
+        let mut rig = Rig::showing(width, height, &leaking());
+        rig.keys("5");
+        rig.key(KeyCode::Enter);
+        reads(&rig.line_with("in no table"), &["79 TCP sockets"]);
+        let text = rig.text();
+        assert!(text.contains("700, 701,") && !text.contains("712"), "{text}");
+        picture("in_no_table", &rig);
+        rig.keys("oo");
+        let dead = |n: u32, told| DeadOrUnbound {
+            pid: 2211,
+            which: InNoTable { fd: 700 + n, inode: 70_000 + n },
+            told,
+        };
+        let local = Some(testkit::endpoint("10.0.0.5:40001"));
+        let share = KeepaliveShare {
+            in_no_table: vec![
+                dead(0, Ok(Unlisted { state: TcpState::Close, local })),
+                dead(1, Ok(Unlisted { state: TcpState::Close, local: None })),
+                dead(2, Err(Unprobed::DescriptorGone { pid: 2211, fd: 702 })),
+            ],
+            ..KeepaliveShare::default()
+        };
+        let select = Selection::Processes(ProcessKey::Pid(2211));
+        rig.send(Msg::Options(Options::Share(select, Box::new(share))));
+        rig.key(KeyCode::End);
+        reads(&rig.line_with("fd 700"), &["2211", "socket:[70000]", "CLOSE", "10.0.0.5:40001"]);
+        reads(&rig.line_with("fd 701"), &["CLOSE", "no address"]);
+        reads(&rig.line_with("fd 702"), &["not known"]);
+    }
 }
 
 #[test]
@@ -210,7 +254,7 @@ fn every_row_opens_its_sockets_and_escape_returns_to_it() {
                 .unwrap()
                 + 7;
             let count: String = cursor.chars().take(end).collect();
-            let count = count.split("  ").last().unwrap().trim().to_owned();
+            let count = count.split("  ").last().unwrap().trim().trim_start_matches('≥').to_owned();
             rig.key(KeyCode::Enter);
             let title = rig.lines()[1].clone();
             assert!(title.contains("Sockets"), "{title}");

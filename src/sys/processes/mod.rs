@@ -25,7 +25,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use self::cgroups::Cgroups;
 use self::entry::{Entry, Reader};
 use self::sight::Sight;
-use crate::model::{ForeignText, Owners, Process, Reading};
+use crate::model::{ForeignText, InNoTable, Owners, Process, Reading};
 use crate::wire;
 
 /// Processes with more threads are taken to share one descriptor table.
@@ -63,6 +63,7 @@ pub struct Scanner {
     /// Sockets of processes that no table lists: whether they are TCP, and since which round.
     unlisted: FxHashMap<u32, (bool, u64)>,
     listed_rounds: u64,
+    in_no_table: FxHashMap<u32, Arc<[InNoTable]>>,
     users: Arc<FxHashMap<u32, ForeignText>>,
     users_of: Option<(i64, u64)>,
     newest: Option<Arc<Owners>>,
@@ -93,6 +94,7 @@ impl Scanner {
             unheld: FxHashSet::default(),
             unlisted: FxHashMap::default(),
             listed_rounds: 0,
+            in_no_table: FxHashMap::default(),
             users: Arc::default(),
             users_of: None,
             newest: None,
@@ -264,9 +266,10 @@ impl Scanner {
         }
     }
 
-    /// Counts the TCP sockets of each process that no table lists.
+    /// Counts the TCP sockets of each process that no table lists, and remembers the first of them.
     fn find_unlisted(&mut self, listed: &Listed) {
         self.listed_rounds += 1;
+        self.in_no_table.clear();
         let mut still = FxHashMap::default();
         for entry in self.entries.values_mut() {
             let p = &mut entry.process;
@@ -276,6 +279,7 @@ impl Scanner {
                 continue;
             }
             let mut count = 0;
+            let mut which = Vec::new();
             let mut last = None;
             for &(inode, fd) in entry.holds.iter().filter(|(inode, _)| !listed.sockets.contains_key(inode)) {
                 let known = self.unlisted.get(&inode).copied().or_else(|| {
@@ -287,11 +291,18 @@ impl Scanner {
                 // Two descriptors of one socket are one socket; `holds` is in the order of inodes.
                 if tcp && last != Some(inode) && self.listed_rounds - since + 1 >= CONFIRMED {
                     count += 1;
+                    if which.len() < Owners::IN_NO_TABLE {
+                        which.push(InNoTable { fd, inode });
+                    }
                 }
                 last = Some(inode);
             }
             if self.listed_rounds >= CONFIRMED {
                 p.unlisted = Reading::Known(count);
+                if !which.is_empty() {
+                    which.sort_unstable();
+                    self.in_no_table.insert(p.pid, which.into());
+                }
             }
         }
         self.unlisted = still;
@@ -330,6 +341,7 @@ impl Scanner {
         owners.nested_pids = self.sight.nested_pids;
         owners.partial = partial;
         owners.unheld.clone_from(&self.unheld);
+        owners.in_no_table.clone_from(&self.in_no_table);
         owners.users = Arc::clone(&self.users);
         owners.cgroups = self.cgroups.find(&listed.cgroup_ids);
         owners
