@@ -232,7 +232,8 @@ mod tests {
         assert_eq!((share.read(), share.listener), (0, None));
         let none = keepalive_share(&world, &Selection::States(0));
         assert_eq!(none, KeepaliveShare::default());
-        let of_listener = Selection::Listener { local: testkit::endpoint("0.0.0.0:80") };
+        let of_listener =
+            Selection::Listener { netns: 4_026_531_840, local: testkit::endpoint("0.0.0.0:80") };
         assert!(matches!(keepalive_share(&world, &of_listener).listener, Some(Err(_))));
     }
 

@@ -174,11 +174,10 @@ impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Cell::Absent | Cell::Unknown => Ok(()),
-            Cell::Bytes(n) => write!(f, "{n}"),
+            Cell::Bytes(n) | Cell::AtLeast(n) => write!(f, "{n}"),
             Cell::Millis(ms) => write!(f, "{ms}"),
             Cell::Seconds(s) => write!(f, "{s:.1}"),
             Cell::Whole(s) => write!(f, "{s}"),
-            Cell::AtLeast(n) => write!(f, "{n}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
             Cell::Rate(r) | Cell::PerSecond(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
             Cell::Interface(n) => write!(f, "{n}"),

@@ -284,8 +284,8 @@ pub fn proof(finding: &Finding, netns: u64) -> Option<Selection> {
         Subject::Process { pid, .. } => Selection::Processes(ProcessKey::Pid(pid)),
         Subject::Peer { addr, prefix: None } => Selection::peer(addr),
         Subject::Peer { addr, prefix: Some(len) } => Selection::Peer { addr, v4_len: len, v6_len: len },
-        Subject::Listener { local, .. } => Selection::Listener { local },
-        Subject::Destination { local: Some(local), peer } => Selection::Destination { local, peer },
+        Subject::Listener { local, .. } => Selection::Listener { netns, local },
+        Subject::Destination { local: Some(local), peer } => Selection::Destination { netns, local, peer },
         Subject::Destination { local: None, peer } => Selection::peer(peer.addr),
         Subject::Socket { .. }
         | Subject::Host

@@ -24,11 +24,15 @@ pub enum Selection {
     },
     /// A listening address, and the connections that came in through it.
     Listener {
+        /// Inode of its network namespace: others have listeners of the same address.
+        netns: u64,
         /// Address and port that it listens on.
         local: Endpoint,
     },
     /// The connections from a local address to a destination.
     Destination {
+        /// Inode of the network namespace.
+        netns: u64,
         /// Local address.
         local: Ip,
         /// Peer address and port.
@@ -73,11 +77,15 @@ impl Selection {
             Self::Peer { addr, v4_len, v6_len } => {
                 Compiled::Peer { network: addr.prefix(v4_len, v6_len), v4: addr.is_v4(), v4_len, v6_len }
             }
-            Self::Listener { local } => Compiled::Listener(Listener::new(local, snapshot)),
-            Self::Destination { local, peer } => Compiled::Destination { local, peer },
+            Self::Listener { netns, .. } | Self::Destination { netns, .. } | Self::Cookies { netns, .. }
+                if netns != snapshot.sample.netns.inode =>
+            {
+                Compiled::States(0)
+            }
+            Self::Listener { local, .. } => Compiled::Listener(Listener::new(local, snapshot)),
+            Self::Destination { local, peer, .. } => Compiled::Destination { local, peer },
             Self::Processes(ref key) => Compiled::Processes(Members::new(key, snapshot)),
             Self::States(mask) => Compiled::States(mask),
-            Self::Cookies { netns, .. } if netns != snapshot.sample.netns.inode => Compiled::States(0),
             Self::Cookies { ref cookies, .. } => Compiled::Cookies(Arc::clone(cookies)),
         }
     }

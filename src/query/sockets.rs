@@ -148,6 +148,9 @@ mod tests {
         }
     }
 
+    /// The namespace of the test kit.
+    const NETNS: u64 = 4_026_531_840;
+
     #[test]
     fn selections_take_what_they_name() {
         let world = testkit::world_of(vec![
@@ -169,11 +172,22 @@ mod tests {
         assert_eq!(take(network), [2, 3]);
         let any_v6 = Selection::Peer { addr: endpoint("[::]:0").addr, v4_len: 0, v6_len: 0 };
         assert_eq!(take(any_v6), [5]);
-        assert_eq!(take(Selection::Listener { local: endpoint("0.0.0.0:80") }), [0, 3]);
-        assert_eq!(take(Selection::Listener { local: endpoint("10.0.0.1:80") }), [1, 2]);
-        let to =
-            Selection::Destination { local: endpoint("10.0.0.2:0").addr, peer: endpoint("10.8.8.8:443") };
+        assert_eq!(take(Selection::Listener { netns: NETNS, local: endpoint("0.0.0.0:80") }), [0, 3]);
+        assert_eq!(take(Selection::Listener { netns: NETNS, local: endpoint("10.0.0.1:80") }), [1, 2]);
+        let to = Selection::Destination {
+            netns: NETNS,
+            local: endpoint("10.0.0.2:0").addr,
+            peer: endpoint("10.8.8.8:443"),
+        };
         assert_eq!(take(to), [4]);
+        let elsewhere = Selection::Listener { netns: NETNS + 1, local: endpoint("0.0.0.0:80") };
+        let to_elsewhere = Selection::Destination {
+            netns: NETNS + 1,
+            local: endpoint("10.0.0.2:0").addr,
+            peer: endpoint("10.8.8.8:443"),
+        };
+        assert!(take(to_elsewhere).is_empty());
+        assert!(take(elsewhere).is_empty(), "a listener of the same address in another namespace");
         assert_eq!(take(Selection::States(TcpState::Listen.bit() | TcpState::TimeWait.bit())), [0, 1, 4]);
     }
 
@@ -186,7 +200,7 @@ mod tests {
         let client = socket(TcpState::Established, "10.0.0.1:80", "10.9.9.1:5000");
         let takes = |listeners: &[SocketRow]| {
             let world = testkit::world_of([&[client], listeners].concat());
-            let select = Selection::Listener { local: endpoint("[::]:80") };
+            let select = Selection::Listener { netns: NETNS, local: endpoint("[::]:80") };
             rows(&world, &query(select, ColumnId::Local, usize::MAX)).contains(&0)
         };
         assert!(takes(&[v6]));

@@ -94,10 +94,15 @@ pub fn pane(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let lines = usize::from(area.height);
     let shown = shown(found.len(), lines);
     let (x, width) = (area.x + 1, area.width.saturating_sub(2));
-    for ((finding, _), y) in found.iter().take(shown).zip(area.y..) {
+    let several = judged.world.snapshots.len() > 1;
+    for ((finding, snapshot), y) in found.iter().take(shown).zip(area.y..) {
         let glyphs = canvas.glyphs();
         let (mark, role) = format::severity(Some(finding.draft.severity), is_over(finding), glyphs);
-        let end = canvas.text(x, y, width, mark, role);
+        let mut end = canvas.text(x, y, width, mark, role);
+        if several {
+            let name = snapshot.sample.netns.name.to_string();
+            end = canvas.text(end + 1, y, width / 3, &paint::cut(&name, width / 3, glyphs), Role::Label);
+        }
         let role = if is_over(finding) { Role::Dim } else { Role::Text };
         let room = (x + width).saturating_sub(end + 1);
         let words = title(finding);

@@ -150,7 +150,8 @@ fn the_share_of_a_listener_is_that_of_its_connections() {
         }
         let look = || Looker::new(Live::open(LiveOptions::default())).with_owners(None).look().unwrap();
         let look = host.run(look).unwrap();
-        let select = Selection::Listener { local: endpoint(&to.to_string()) };
+        let netns = look.world.snapshots[0].sample.netns.inode;
+        let select = Selection::Listener { netns, local: endpoint(&to.to_string()) };
         let share = keepalive_share(&look.world, &select);
         assert_eq!((share.connections, share.others, share.asked), (6, 1, 6), "{share:?}");
         assert_eq!((share.with, share.without, share.unknown), (4, 2, 0), "{share:?}");

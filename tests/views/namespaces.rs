@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::KeyCode;
 use tcptop::analysis::{Analyzer, World};
-use tcptop::model::{Netns, Unexamined};
+use tcptop::diagnose::{Judged, Judgement, RuleBook};
+use tcptop::model::{Netns, TcpState, Unexamined};
+use tcptop::testkit::socket;
+use tcptop::tui::msg::Msg;
 
 use crate::rig::Rig;
 use crate::screens::{SIZES, picture, reads};
@@ -101,6 +104,85 @@ fn namespaces_that_could_not_be_entered_are_listed_as_not_examined() {
     // They stay so when one of the others is shown alone.
     rig.keys("n");
     assert!(rig.lines().last().unwrap().contains("not examined"));
+}
+
+/// The same listener in two namespaces, as containers have them.
+#[test]
+fn a_row_opens_the_sockets_of_its_own_namespace() {
+    let e = TcpState::Established;
+    let snapshots = (1..).zip([3, 5]).map(|(inode, connections)| {
+        let mut rows = vec![socket(TcpState::Listen, "0.0.0.0:80", "")];
+        for n in 0..connections {
+            rows.push(socket(e, "10.0.0.1:80", &format!("10.9.0.{inode}:{}", 5_000 + n)));
+        }
+        let mut sample = worlds::sample(rows, 1);
+        sample.netns = Netns { inode, name: format!("space-{inode}").as_str().into() };
+        Analyzer::default().derive(sample)
+    });
+    let host = Arc::new(tcptop::testkit::host());
+    let snapshots = snapshots.collect();
+    let world = Arc::new(World { generation: 1, host, snapshots, unexamined: Vec::new(), own_cpu: None });
+    for (space, connections) in [("space-1", 3), ("space-2", 5)] {
+        let mut rig = Rig::showing(200, 50, &world);
+        rig.keys("4");
+        if !rig.cursor_line().contains(space) {
+            rig.key(KeyCode::Down);
+        }
+        reads(&rig.cursor_line(), &[space]);
+        rig.key(KeyCode::Enter);
+        reads(&rig.lines()[1].clone(), &["Sockets", &format!(" {} ", connections + 1)]);
+        let other = if space == "space-1" { "space-2" } else { "space-1" };
+        assert!(!rig.text().contains(other), "{}", rig.text());
+    }
+}
+
+/// A finding says of which namespace it is, in the pane, in its table and on its page, and opens the sockets of that one.
+#[test]
+fn findings_of_several_namespaces_say_whose_they_are() {
+    let spaces = [("init", 30), ("docker:4f2a9c31d7b0", 30)];
+    let mut analyzers = spaces.map(|_| Analyzer::default());
+    let mut leaking = |second| {
+        let mut world = (*world(second, &spaces)).clone();
+        for (snapshot, analyzer) in world.snapshots.iter_mut().zip(&mut analyzers) {
+            let mut sample = snapshot.sample.clone();
+            let rows = sample.table.rows.iter_mut().filter(|r| r.state == TcpState::Established);
+            rows.for_each(|r| (r.state, r.inode, r.recv_q) = (TcpState::CloseWait, 7, 1));
+            *snapshot = analyzer.derive(sample);
+        }
+        world
+    };
+    let mut judges = spaces.map(|_| RuleBook::defaults().unwrap().judge());
+    let mut judgements = Vec::new();
+    let mut last = leaking(0);
+    for second in 0..100 {
+        last = leaking(second);
+        let each = judges.iter_mut().zip(&last.snapshots);
+        judgements = each.map(|(judge, s)| judge.look(&last.host, s, &mut |_| None)).collect();
+    }
+    assert!(judgements.iter().all(|j: &Judgement| j.findings.iter().any(|f| f.rule == "close-wait-leak")));
+    let look = Arc::new(Judged { world: Arc::new(last), judgements });
+    for (width, height) in [(80, 24), (200, 50)] {
+        let mut rig = Rig::new(width, height);
+        rig.send(Msg::Look(Ok(Arc::clone(&look))));
+        picture("findings_pane_namespaces", &rig);
+        for (space, peer) in [("init", "10.9.0.1"), ("docker:4f2a9c31d7b0", "10.9.0.2")] {
+            reads(&rig.line_with(&format!("{peer} holds 30")), &[&space[..4], peer]);
+            rig.keys("7g");
+            for _ in 0..10 {
+                if !rig.cursor_line().contains(&format!("{peer} holds 30")) {
+                    rig.key(KeyCode::Down);
+                }
+            }
+            reads(&rig.cursor_line(), &[peer]);
+            assert!(width < 200 || rig.cursor_line().contains(&space[..4]), "{}", rig.text());
+            rig.key(KeyCode::Enter);
+            assert!(rig.text().contains(&format!("in network namespace {space}")), "{}", rig.text());
+            rig.key(KeyCode::Enter);
+            assert!(shown(&rig).contains(peer), "{}", rig.text());
+            assert_eq!(shown(&rig).matches("10.9.0.").count(), shown(&rig).matches(peer).count());
+            rig.keys("1");
+        }
+    }
 }
 
 #[test]

@@ -56,15 +56,15 @@ pub fn selection(selection: &Selection) -> Said {
     match *selection {
         Selection::All => Said::default(),
         Selection::Peer { addr, v4_len, v6_len } => at(Side::Peer, addr, Some((v4_len, v6_len)), None).into(),
-        Selection::Listener { local } if local.addr.is_unspecified() => Said {
+        Selection::Listener { local, .. } if local.addr.is_unspecified() => Said {
             expr: Some(Expr::Is(Is::Port(Side::Local, Op::Eq, None, Some(local.port.into())))),
             notes: vec![format!(
                 "ss does not say through which listener a connection came in: all on port {} are shown",
                 local.port
             )],
         },
-        Selection::Listener { local } => at(Side::Local, local.addr, None, Some(local.port)).into(),
-        Selection::Destination { local, peer } => Said {
+        Selection::Listener { local, .. } => at(Side::Local, local.addr, None, Some(local.port)).into(),
+        Selection::Destination { local, peer, .. } => Said {
             expr: Some(Expr::Is(at(Side::Local, local, None, None)).and(Expr::Is(at(
                 Side::Peer,
                 peer.addr,
@@ -115,11 +115,15 @@ mod tests {
         assert_eq!(command(&peer("10.9.9.9:1", 32, 128)), "ss -tanoe 'dst 10.9.9.9'");
         assert_eq!(command(&peer("10.9.9.0:1", 24, 64)), "ss -tanoe 'dst 10.9.9.0/24'");
         assert_eq!(command(&peer("[2001:db8::]:1", 24, 64)), "ss -tanoe 'dst [2001:db8::/64]'");
-        let listener = |local: &str| selection(&Selection::Listener { local: endpoint(local) });
+        let listener = |local: &str| selection(&Selection::Listener { netns: 1, local: endpoint(local) });
         assert_eq!(command(&listener("10.0.0.1:443")), "ss -tanoe 'src 10.0.0.1:443'");
         assert_eq!(command(&listener("0.0.0.0:443")), "ss -tanoe 'sport = :443'");
         assert_eq!(listener("0.0.0.0:443").notes.len(), 1);
-        let to = Selection::Destination { local: endpoint("10.0.0.1:1").addr, peer: endpoint("10.0.0.2:80") };
+        let to = Selection::Destination {
+            netns: 1,
+            local: endpoint("10.0.0.1:1").addr,
+            peer: endpoint("10.0.0.2:80"),
+        };
         assert_eq!(command(&selection(&to)), "ss -tanoe 'src 10.0.0.1 and dst 10.0.0.2:80'");
         assert_eq!(to_ss(Some(&connections()), Protocol::Tcp, None).command, "ss -tanoe state connected");
         assert_eq!(to_ss(Some(&listeners()), Protocol::Tcp, None).command, "ss -tanoe state listening");

@@ -129,7 +129,13 @@ mod tests {
         let one = |id| Meant::Socket(SocketKey { netns: 4_026_531_840, id });
         assert_eq!(rows(&[peer("10.9.9.9")]), [1, 2, 3]);
         assert_eq!(rows(&[peer("10.9.9.9"), one(2), one(5)]), [1, 2, 3, 4]);
-        assert_eq!(rows(&[Meant::Those(Selection::Listener { local: endpoint("0.0.0.0:22") })]), [0, 1, 3]);
+        assert_eq!(
+            rows(&[Meant::Those(Selection::Listener {
+                netns: 4_026_531_840,
+                local: endpoint("0.0.0.0:22")
+            })]),
+            [0, 1, 3]
+        );
         assert_eq!(rows(&[Meant::Those(Selection::All)]).len(), 5);
         assert_eq!(rows(&[]), [] as [u32; 0]);
         assert_eq!(rows(&[one(99)]), [] as [u32; 0], "one that ended");

@@ -220,13 +220,13 @@ fn meant_by(table: &TablePage, world: &World, key: &RowKey) -> Option<(Meant, St
             });
             let local = local?.local;
             (
-                Meant::Those(Selection::Listener { local }),
+                Meant::Those(Selection::Listener { netns: key.netns, local }),
                 format!("the listener {local} and what came in through it"),
             )
         }
         (RowKey::Socket(key), _) => (Meant::Socket(*key), "this socket".to_owned()),
-        (RowKey::Destination { local, peer, .. }, _) => (
-            Meant::Those(Selection::Destination { local: *local, peer: *peer }),
+        (RowKey::Destination { netns, local, peer }, _) => (
+            Meant::Those(Selection::Destination { netns: *netns, local: *local, peer: *peer }),
             format!("the connections from {local} to {peer}"),
         ),
         (RowKey::Process(_), Query::Processes(_)) => {

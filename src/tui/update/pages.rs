@@ -88,12 +88,14 @@ pub(super) fn behind(table: &TablePage, key: RowKey) -> Option<Page> {
         }
         (key @ RowKey::Socket(_), Query::Listeners(_)) => {
             let id = answer.rows.row(answer.rows.position(&key, &answer.world)?)?;
-            let local = snapshot(&answer.world, id)?.listeners.get(id.row as usize)?.local;
-            sockets(format!("Sockets of listener {local}"), Selection::Listener { local })
+            let snapshot = snapshot(&answer.world, id)?;
+            let local = snapshot.listeners.get(id.row as usize)?.local;
+            let netns = snapshot.sample.netns.inode;
+            sockets(format!("Sockets of listener {local}"), Selection::Listener { netns, local })
         }
         (RowKey::Socket(key), _) => Some(Page::Detail(Box::new(DetailPage::new(key)))),
-        (RowKey::Destination { local, peer, .. }, _) => {
-            sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { local, peer })
+        (RowKey::Destination { netns, local, peer }, _) => {
+            sockets(format!("Sockets from {local} to {peer}"), Selection::Destination { netns, local, peer })
         }
         (key @ RowKey::Process(_), _) => {
             let Rows::Processes(view) = &answer.rows else { return None };
