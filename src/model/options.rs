@@ -72,6 +72,18 @@ pub enum Unprobed {
         /// Which one.
         fd: u32,
     },
+    /// The program has an MPTCP socket, and the table lists the TCP connections below it, which have no descriptor
+    /// (`mptcp_subflow_create_socket` in `net/mptcp/subflow.c`).
+    #[error(
+        "descriptor {fd} of process {pid} is an MPTCP socket: the table shows a TCP connection below it, which has no \
+         descriptor to be asked through"
+    )]
+    Mptcp {
+        /// Whose descriptor.
+        pid: u32,
+        /// Which one.
+        fd: u32,
+    },
     /// The source of the table has no cookies, so that nothing would tell one socket from another.
     #[error("the socket has no cookie to know it by: /proc/net/tcp shows none")]
     NoCookie,
@@ -113,7 +125,8 @@ impl Unprobed {
             (Self::Other { error, .. }, Self::Other { error: others, .. }) => error == others,
             (Self::ProcessGone { .. }, Self::ProcessGone { .. })
             | (Self::DescriptorGone { .. }, Self::DescriptorGone { .. })
-            | (Self::AnotherSocket { .. }, Self::AnotherSocket { .. }) => true,
+            | (Self::AnotherSocket { .. }, Self::AnotherSocket { .. })
+            | (Self::Mptcp { .. }, Self::Mptcp { .. }) => true,
             _ => self == other,
         }
     }

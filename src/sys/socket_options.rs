@@ -23,6 +23,16 @@ use crate::wire::{hierarchies, user_ids};
 /// How many processes are kept open for their next socket.
 const KEPT: usize = 64;
 
+/// `IPPROTO_MPTCP` (`include/uapi/linux/in.h`).
+const MPTCP: u32 = 262;
+
+/// What is behind a descriptor instead of the socket that was meant.
+enum NotIt {
+    Another,
+    /// A socket of MPTCP, which is in no table of TCP: those of its connections are.
+    Mptcp,
+}
+
 /// Reads the options of sockets.
 #[derive(Debug)]
 pub struct Prober {
@@ -63,12 +73,12 @@ impl Prober {
         self.take(pid, fd, |process, number| read_unlisted(process, number, inode))
     }
 
-    /// Reads something from a descriptor of a process; `None` is another socket than the one that was meant.
+    /// Reads something from a descriptor of a process.
     fn take<T>(
         &mut self,
         pid: u32,
         fd: u32,
-        read: impl FnOnce(&OwnedFd, ForeignRawFd) -> Result<Option<T>, Errno>,
+        read: impl FnOnce(&OwnedFd, ForeignRawFd) -> Result<Result<T, NotIt>, Errno>,
     ) -> Result<T, Unprobed> {
         if let Some(why) = &self.forbidden {
             return Err(why.clone());
@@ -81,8 +91,9 @@ impl Prober {
             e => failed(e),
         })?;
         match read(process, number) {
-            Ok(Some(said)) => Ok(said),
-            Ok(None) => Err(Unprobed::AnotherSocket { pid, fd }),
+            Ok(Ok(said)) => Ok(said),
+            Ok(Err(NotIt::Another)) => Err(Unprobed::AnotherSocket { pid, fd }),
+            Ok(Err(NotIt::Mptcp)) => Err(Unprobed::Mptcp { pid, fd }),
             Err(e) => {
                 self.processes.remove(&pid);
                 Err(match e {
@@ -138,12 +149,15 @@ impl Default for Prober {
     }
 }
 
-/// The options of the socket behind a descriptor of a process; `None` if it is not the one with this cookie.
-fn read(process: &OwnedFd, fd: ForeignRawFd, cookie: u64) -> Result<Option<SocketOptions>, Errno> {
+/// The options of the socket behind a descriptor of a process, if it is the one with this cookie.
+fn read(process: &OwnedFd, fd: ForeignRawFd, cookie: u64) -> Result<Result<SocketOptions, NotIt>, Errno> {
     let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?;
     // No allocation and no other call until the end: the owner's close waits for ours.
     if sockopt::socket_cookie(&socket) != Ok(cookie) {
-        return Ok(None);
+        let protocol = sockopt::socket_protocol(&socket);
+        drop(socket);
+        let mptcp = protocol.is_ok_and(|p| p.is_some_and(|p| p.as_raw().get() == MPTCP));
+        return Ok(Err(if mptcp { NotIt::Mptcp } else { NotIt::Another }));
     }
     let keepalive = sockopt::socket_keepalive(&socket);
     let idle = sockopt::tcp_keepidle(&socket);
@@ -153,7 +167,7 @@ fn read(process: &OwnedFd, fd: ForeignRawFd, cookie: u64) -> Result<Option<Socke
     let linger = sockopt::socket_linger(&socket);
     drop(socket);
     let user_timeout = Some(user_timeout?).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
-    Ok(Some(SocketOptions {
+    Ok(Ok(SocketOptions {
         keepalive: keepalive?,
         idle: idle?,
         interval: interval?,
@@ -163,18 +177,20 @@ fn read(process: &OwnedFd, fd: ForeignRawFd, cookie: u64) -> Result<Option<Socke
     }))
 }
 
-/// State and local address of the socket behind a descriptor of a process; `None` if it is not the one with this inode.
-fn read_unlisted(process: &OwnedFd, fd: ForeignRawFd, inode: u32) -> Result<Option<Unlisted>, Errno> {
+/// State and local address of the socket behind a descriptor of a process, if it is the one with this inode.
+fn read_unlisted(process: &OwnedFd, fd: ForeignRawFd, inode: u32) -> Result<Result<Unlisted, NotIt>, Errno> {
     let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?;
     // As above. SO_ERROR would tell why it died, but asking for it takes it away from the program.
     let is_it = rustix::fs::fstat(&socket).is_ok_and(|s| s.st_ino == u64::from(inode));
     let state = tcp_state(&socket);
     let local = getsockname(&socket);
     drop(socket);
-    let Some(state) = state.ok().and_then(TcpState::from_kernel).filter(|_| is_it) else { return Ok(None) };
+    let Some(state) = state.ok().and_then(TcpState::from_kernel).filter(|_| is_it) else {
+        return Ok(Err(NotIt::Another));
+    };
     let local = local.ok().and_then(|a| SocketAddr::try_from(a).ok());
     let local = local.map(|a| Endpoint { addr: a.ip().into(), port: a.port() });
-    Ok(Some(Unlisted { state, local: local.filter(|l| l.port != 0) }))
+    Ok(Ok(Unlisted { state, local: local.filter(|l| l.port != 0) }))
 }
 
 /// Whether network classes of cgroup v1 are in use: then a duplicate must not be taken. A hierarchy of which there is only

@@ -196,6 +196,36 @@ fn a_number_that_stands_for_another_socket_meanwhile_is_found_out() {
     });
 }
 
+/// Of an MPTCP socket the table lists the TCP connections below it.
+#[test]
+fn the_connection_below_an_mptcp_socket_says_why_it_cannot_be_asked() {
+    use rustix::net::{AddressFamily, Protocol, SocketType};
+    lab(|| {
+        let host = Host::new().unwrap();
+        let mptcp = Protocol::from_raw(std::num::NonZero::new(262).unwrap());
+        let open = || rustix::net::socket(AddressFamily::INET, SocketType::STREAM, Some(mptcp));
+        let near = match host.run(open).unwrap() {
+            Ok(socket) => socket,
+            Err(e) => {
+                let reason = format!("this kernel makes no MPTCP socket: {e}");
+                return skip(
+                    "probe::the_connection_below_an_mptcp_socket_says_why_it_cannot_be_asked",
+                    &reason,
+                );
+            }
+        };
+        let listener = host.run(|| TcpListener::bind("127.0.0.1:0")).unwrap().unwrap();
+        let to = listener.local_addr().unwrap();
+        rustix::net::connect(&near, &to).unwrap();
+        let _far = listener.accept().unwrap();
+        let text = tool::list_text(&host, &["--probe-options", "--json", &format!("dport = {}", to.port())]);
+        let listed: Value = serde_json::from_str(&text).unwrap();
+        let row = &listed["sockets"][0];
+        let why = row["keepalive_options_unknown"].as_str();
+        assert!(why.is_some_and(|w| w.contains("MPTCP")), "{row}");
+    });
+}
+
 /// While somebody asks without pause, the peer sees the end of the connection all the same.
 #[test]
 fn the_close_of_the_owner_is_not_held() {

@@ -15,7 +15,9 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 use serde_json::{Value, json};
+use tcptop::engine::Looker;
 use tcptop::lab::Host;
+use tcptop::source::{Live, LiveOptions};
 
 use crate::harness::{lab, skip, wait_for};
 use crate::observer::{NOBODY, program_for_everyone};
@@ -145,6 +147,35 @@ fn a_prefork_server_has_several_owners() {
             let held = &tool::report(&host)["listeners"][0]["processes"];
             if held.as_array().is_some_and(|p| p.len() == 3) { Ok(()) } else { Err(held.to_string()) }
         });
+    });
+}
+
+/// A program that starts another one in its place and forgot to close: the socket is that one's now.
+#[test]
+fn a_socket_that_was_kept_over_an_exec_belongs_to_what_the_process_has_become() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (near, mut far) = connection(&host);
+        let inode = u32::try_from(rustix::fs::fstat(&near).unwrap().st_ino).unwrap();
+        let child = hold(&host, Command::new("sh").args(["-c", "read line; exec sleep 60"]), &near);
+        drop(near);
+        let pid = child.0.id();
+        host.run(|| {
+            let mut looker = Looker::new(Live::open(LiveOptions::default())).with_owners(None);
+            let mut is_held_by = |name: &str| {
+                wait_for(name, || {
+                    let look = looker.look().unwrap();
+                    let owners = look.world.owners().unwrap();
+                    let held = owners.holders(inode).iter().filter_map(|h| owners.process(*h));
+                    let held: Vec<_> = held.map(|p| (p.pid, p.comm.raw().to_owned())).collect();
+                    if held == [(pid, name.to_owned())] { Ok(()) } else { Err(format!("{held:?}")) }
+                });
+            };
+            is_held_by("sh");
+            std::io::Write::write_all(&mut far, b"\n").unwrap();
+            is_held_by("sleep");
+        })
+        .unwrap();
     });
 }
 
@@ -316,8 +347,9 @@ fn hostile_names_reach_no_terminal() {
         let listed = tool::list(&host, &["--columns", "cookie,process,cgroup"]);
         let row = &listed.rows[&id];
         assert_eq!(row["processes"][0], json!({"pid": pid, "comm": "\u{1b}[2J\n\u{7})(", "fd": 0}));
-        if let Some(cgroup) = &cgroup {
-            assert_eq!(row["cgroup"], json!(format!("/{}", cgroup.name())));
+        match &cgroup {
+            Some(cgroup) => assert_eq!(row["cgroup"], json!(format!("/{}", cgroup.name()))),
+            None => skip("processes::hostile_names_reach_no_terminal", "no cgroup can be made"),
         }
     });
 }
@@ -330,6 +362,10 @@ impl HostileCgroup {
     fn around(pid: u32) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let mount = mounts.lines().find(|l| l.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?;
+        // A line end would break the lines of /proc/PID/cgroup, and the kernel refuses it (`cgroup_mkdir` in
+        // kernel/cgroup/cgroup.c).
+        let refused = fs::create_dir(Path::new(mount).join("tcptop\nx")).unwrap_err();
+        assert!(refused.kind() != std::io::ErrorKind::AlreadyExists, "{refused}");
         let made = Self(Path::new(mount).join(format!("tcptop\u{1b}[31m{pid}.service")));
         fs::create_dir(&made.0).ok()?;
         fs::write(made.0.join("cgroup.procs"), pid.to_string()).ok()?;
