@@ -16,6 +16,38 @@ use crate::model::{ForeignText, Ip, Process, SocketRow, TableSource};
 /// How many names stand in a list before it is cut.
 const NAMES: usize = 3;
 
+/// From so many peers of one network on the network is named, and from so many of those on the process that talks to them
+/// all.
+const MANY: usize = 3;
+const V4_NETWORK: u8 = 24;
+const V6_NETWORK: u8 = 64;
+
+/// Whom rows are about that were grouped by peer: the peer, or the network of several of them.
+pub(super) fn peers_or_networks(by_peer: Vec<(Ip, Vec<u32>)>) -> Vec<(Subject, Vec<u32>)> {
+    let network = |peer: Ip| peer.prefix(V4_NETWORK, V6_NETWORK);
+    let mut sizes: FxHashMap<Ip, usize> = FxHashMap::default();
+    for (peer, _) in &by_peer {
+        *sizes.entry(network(*peer)).or_default() += 1;
+    }
+    let mut groups: Vec<(Subject, Vec<u32>)> = Vec::new();
+    let mut places: FxHashMap<Ip, usize> = FxHashMap::default();
+    for (peer, rows) in by_peer {
+        let addr = network(peer);
+        if peer.is_loopback() || sizes.get(&addr).is_none_or(|n| *n < MANY) {
+            groups.push((Subject::Peer { addr: peer, prefix: None }, rows));
+            continue;
+        }
+        let place = *places.entry(addr).or_insert(groups.len());
+        if let Some((_, all)) = groups.get_mut(place) {
+            all.extend(rows);
+        } else {
+            let prefix = Some(if addr.is_v4() { V4_NETWORK } else { V6_NETWORK });
+            groups.push((Subject::Peer { addr, prefix }, rows));
+        }
+    }
+    groups
+}
+
 impl<'a> Context<'a> {
     /// A row of the table.
     pub(super) fn row(&self, at: u32) -> Option<&'a SocketRow> {
@@ -138,6 +170,36 @@ impl<'a> Context<'a> {
             Evidence::new("peers", Value::Count(all.len() as u64), Source::SockDiag),
             Evidence::new("top_peers", text, Source::SockDiag),
         ]
+    }
+
+    /// Rows by whom it is about if they do not move: a peer, a network of several, or the one process here that talks to
+    /// several of those, which is one finding and not as many as there are peers.
+    pub(super) fn by_peer_or_process(
+        &self,
+        rows: impl Iterator<Item = (Ip, u32)>,
+    ) -> Vec<(Subject, Vec<u32>)> {
+        let groups = peers_or_networks(grouped(rows));
+        let process = |rows: &[u32]| {
+            let mut all = rows.iter().map(|at| self.row(*at).and_then(|row| self.process_key(row)));
+            let first = all.next()??;
+            all.all(|other| other == Some(first)).then_some(first)
+        };
+        let of: Vec<Option<Key>> = groups.iter().map(|(_, rows)| process(rows)).collect();
+        let mut wider: Vec<(Subject, Vec<u32>)> = Vec::new();
+        let mut places: FxHashMap<Key, usize> = FxHashMap::default();
+        for ((subject, rows), key) in groups.into_iter().zip(&of) {
+            let shared = key.filter(|key| of.iter().filter(|other| **other == Some(*key)).count() >= MANY);
+            let Some((key, named)) = shared.and_then(|key| Some((key, self.subject(key)?))) else {
+                wider.push((subject, rows));
+                continue;
+            };
+            let place = *places.entry(key).or_insert(wider.len());
+            match wider.get_mut(place) {
+                Some((_, all)) => all.extend(rows),
+                None => wider.push((named, rows)),
+            }
+        }
+        wider
     }
 
     /// These rows as proof.

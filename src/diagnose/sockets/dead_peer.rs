@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::common::{float, grouped, numbers, sockets};
+use super::common::{float, grouped, numbers, peers_or_networks, sockets};
 use crate::diagnose::finding::{Draft, Evidence, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds, ascending};
@@ -19,11 +19,6 @@ const OTHERS: usize = 8;
 
 /// Another connection on which the peer acknowledged this lately shows that it lives.
 const LIVES: Duration = Duration::from_secs(10);
-
-/// From so many peers of one network on the network is named.
-const NETWORK: usize = 3;
-const V4_NETWORK: u8 = 24;
-const V6_NETWORK: u8 = 64;
 
 numbers! {
     timeouts: u8, critical_timeouts: u8, probes: u8, warning: u32, critical: u32;
@@ -143,26 +138,14 @@ impl Rule for DeadPeer {
     fn judge(&mut self, context: &Context<'_>) -> Verdict {
         let silent = self.silent(context);
         let by_peer = grouped(context.rows(&silent).map(|(at, row)| (row.peer, at)));
-        let network = |peer: Ip| peer.prefix(V4_NETWORK, V6_NETWORK);
-        let mut members: FxHashMap<Ip, Vec<u32>> = FxHashMap::default();
-        let mut sizes: FxHashMap<Ip, usize> = FxHashMap::default();
-        for (peer, _) in &by_peer {
-            *sizes.entry(network(*peer)).or_default() += 1;
-        }
-        let mut drafts = Vec::new();
-        for (peer, rows) in by_peer {
-            if !peer.is_loopback() && sizes.get(&network(peer)).is_some_and(|n| *n >= NETWORK) {
-                members.entry(network(peer)).or_default().extend(rows);
-                continue;
-            }
-            let subject = Subject::Peer { addr: peer, prefix: None };
-            drafts.extend(self.draft(context, subject, Some(peer), &rows));
-        }
-        for (addr, rows) in members {
-            let prefix = Some(if addr.is_v4() { V4_NETWORK } else { V6_NETWORK });
-            drafts.extend(self.draft(context, Subject::Peer { addr, prefix }, None, &rows));
-        }
-        Verdict::of(drafts)
+        let drafts = peers_or_networks(by_peer).into_iter().filter_map(|(subject, rows)| {
+            let peer = match subject {
+                Subject::Peer { addr, prefix: None } => Some(addr),
+                _ => None,
+            };
+            self.draft(context, subject, peer, &rows)
+        });
+        Verdict::of(drafts.collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{grouped, numbers, observed, sockets};
+use super::common::{numbers, observed, sockets};
 use super::still::Still;
 use super::zero_window;
 use crate::diagnose::details::DetailEntry;
@@ -68,34 +68,33 @@ impl Rule for SendQueueStuck {
             }
         }
         let few = self.numbers.sockets as usize;
-        let drafts = grouped(stuck.into_iter()).into_iter().filter(|(_, rows)| rows.len() >= few).map(
-            |(peer, rows)| {
-                let longest = context
-                    .rows(&rows)
-                    .filter_map(|(_, row)| context.detail(row))
-                    .map(stuck_for)
-                    .max()
-                    .unwrap_or_default();
-                let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
-                let repeated = context.rows(&rows).filter(|(_, r)| r.retrans > 0).count();
-                let unsent = |(_, row)| context.detail(row)?.info()?.notsent_bytes();
-                let unsent = context.rows(&rows).filter_map(unsent).sum();
-                let mut evidence = vec![
-                    sockets("sockets", rows.len()),
-                    observed("still_s", longest),
-                    Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
-                    Evidence::new("unsent", Value::Bytes(unsent), Source::TcpInfo),
-                    sockets("retransmitting", repeated),
-                ];
-                evidence.extend(context.processes(&rows));
-                let subject = Subject::Peer { addr: peer, prefix: None };
-                Draft {
-                    variant: (repeated > 0).then_some("network"),
-                    proof: context.proof(&rows),
-                    ..Draft::new(Severity::Warning, subject, evidence)
-                }
-            },
-        );
+        let groups = context.by_peer_or_process(stuck.into_iter());
+        let drafts = groups.into_iter().filter(|(_, rows)| rows.len() >= few).map(|(subject, rows)| {
+            let longest = context
+                .rows(&rows)
+                .filter_map(|(_, row)| context.detail(row))
+                .map(stuck_for)
+                .max()
+                .unwrap_or_default();
+            let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
+            let repeated = context.rows(&rows).filter(|(_, r)| r.retrans > 0).count();
+            let unsent = |(_, row)| context.detail(row)?.info()?.notsent_bytes();
+            let unsent = context.rows(&rows).filter_map(unsent).sum();
+            let mut evidence = vec![
+                sockets("sockets", rows.len()),
+                observed("still_s", longest),
+                Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
+                Evidence::new("unsent", Value::Bytes(unsent), Source::TcpInfo),
+                sockets("retransmitting", repeated),
+            ];
+            evidence.extend(context.peers(&rows));
+            evidence.extend(context.processes(&rows));
+            let variant = match subject {
+                Subject::Process { .. } => Some("peers"),
+                _ => (repeated > 0).then_some("network"),
+            };
+            Draft { variant, proof: context.proof(&rows), ..Draft::new(Severity::Warning, subject, evidence) }
+        });
         let drafts: Vec<_> = drafts.collect();
         if drafts.is_empty() && again {
             return Verdict::AskAgain("whether anything is acknowledged within a few seconds");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{grouped, numbers, observed, sockets};
+use super::common::{numbers, observed, sockets};
 use super::still::Still;
 use crate::diagnose::details::DetailEntry;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
@@ -77,7 +77,7 @@ impl Rule for ZeroWindowStall {
                 None => again |= row.timer() == TimerKind::Probe,
             }
         }
-        let drafts = grouped(stuck.into_iter()).into_iter().map(|(peer, rows)| {
+        let drafts = context.by_peer_or_process(stuck.into_iter()).into_iter().map(|(subject, rows)| {
             let still = |(_, row)| context.detail(row)?.nothing_acked_for();
             let longest = context.rows(&rows).filter_map(still).max().unwrap_or_default();
             let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
@@ -86,9 +86,13 @@ impl Rule for ZeroWindowStall {
                 observed("still_s", longest),
                 Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
             ];
+            evidence.extend(context.peers(&rows));
             evidence.extend(context.processes(&rows));
-            let subject = Subject::Peer { addr: peer, prefix: None };
-            Draft { proof: context.proof(&rows), ..Draft::new(Severity::Warning, subject, evidence) }
+            Draft {
+                variant: matches!(subject, Subject::Process { .. }).then_some("peers"),
+                proof: context.proof(&rows),
+                ..Draft::new(Severity::Warning, subject, evidence)
+            }
         });
         let drafts: Vec<_> = drafts.collect();
         if drafts.is_empty() && again {
@@ -168,5 +172,38 @@ mod tests {
     fn without_tcp_info_it_asks_again() {
         let mut b = bench(4, 0);
         assert!(matches!(b.judge(&mut rule()), Verdict::AskAgain(_)));
+    }
+
+    /// Stalled connections of one program to these peers.
+    fn stalled(peers: &[&str]) -> Vec<Draft> {
+        let mut b = Bench::new();
+        for (peer, n) in peers.iter().zip(1..) {
+            let mut r = socket(TcpState::Established, "10.0.0.5:80", &format!("{peer}:4000"));
+            (r.timer_raw, r.send_q, r.inode) = (4, 50_000, 100 + n);
+            r.set_cookie(n, 0);
+            b.details
+                .push((n.into(), detail(r, &[("bytes_acked", 9), ("snd_wnd", 0), ("last_ack_recv", 10)])));
+            b.rows.push(r);
+        }
+        b.owners = Some(crate::diagnose::testing::owners(7, "nginx", 1024, &b.rows));
+        b.step = Duration::from_secs(1);
+        let mut rule = rule();
+        b.judge(&mut rule);
+        drafts(b.judge(&mut rule))
+    }
+
+    #[test]
+    fn many_peers_that_do_not_read_are_one_finding() {
+        let subjects = |peers: &[&str]| stalled(peers).into_iter().map(|d| d.subject).collect::<Vec<_>>();
+        let peer = |text: &str, prefix| {
+            let addr = crate::testkit::endpoint(&format!("{text}:1")).addr;
+            Subject::Peer { addr, prefix }
+        };
+        assert_eq!(subjects(&["10.1.0.1", "10.2.0.1"]), [peer("10.1.0.1", None), peer("10.2.0.1", None)]);
+        assert_eq!(subjects(&["10.1.0.1", "10.1.0.2", "10.1.0.3"]), [peer("10.1.0.0", Some(24))]);
+        let wide = stalled(&["10.1.0.1", "10.2.0.1", "10.3.0.1"]);
+        assert_eq!(wide.len(), 1);
+        assert_eq!(wide[0].subject, Subject::Process { pid: 7, comm: "nginx".into() });
+        assert_eq!((wide[0].variant, wide[0].proof.total), (Some("peers"), 3));
     }
 }
