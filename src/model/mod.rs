@@ -12,6 +12,7 @@ mod owners;
 mod reading;
 mod row;
 mod sample;
+mod spare;
 mod state;
 pub mod sysctl;
 mod tcp_info;

@@ -301,11 +301,19 @@ pub struct Table {
     last: Option<(Origin, u32)>,
 }
 
+impl Drop for Table {
+    fn drop(&mut self) {
+        super::spare::keep(&mut self.rows);
+    }
+}
+
 impl Table {
     /// An empty table with room for `n` rows.
     #[must_use]
     pub fn with_capacity(n: usize) -> Self {
-        Self { rows: Vec::with_capacity(n), ..Self::default() }
+        let mut table = Self::default();
+        table.rows = super::spare::room_for(n);
+        table
     }
 
     /// Says which network namespace the sockets are in. Nothing may be interned after this.

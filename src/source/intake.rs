@@ -115,7 +115,7 @@ impl Intake {
     }
 
     /// Takes in what came beside this: other sockets, but for one that was bound and has connected meanwhile.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, mut other: Self) {
         let numbers: Vec<u32> = other.table.origins.iter().map(|origin| self.table.intern(*origin)).collect();
         let connected: FxHashSet<u64> = if other.bound.is_empty() {
             FxHashSet::default()
@@ -127,7 +127,7 @@ impl Intake {
         self.duplicates += other.duplicates;
         self.malformed += other.malformed;
         self.drops.extend(other.drops);
-        for mut row in other.table.rows {
+        for mut row in other.table.rows.drain(..) {
             row.origin = numbers.get(row.origin as usize).copied().unwrap_or(row.origin);
             let cookie = row.cookie();
             let bound = if self.bound.is_empty() { None } else { self.bound.get(&cookie).copied() };

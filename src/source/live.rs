@@ -1,5 +1,6 @@
 //! This machine, now.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fd::OwnedFd;
@@ -9,8 +10,8 @@ use super::dump::{Dumped, Dumper, Learned};
 use super::udp::{self, Datagrams};
 use super::{Source, SourceError, Wanted};
 use crate::model::{
-    Asked, Completeness, Facts, Gap, Host, Netns, Origin, Protocol, Protocols, RowFlags, Sample,
-    SocketDetail, SocketRow, Table, TableSource, Taken,
+    Asked, Completeness, Facts, Gap, Host, KernelMessage, Netns, Origin, Protocol, Protocols, Reading,
+    RowFlags, Sample, SocketDetail, SocketRow, Table, TableSource, Taken,
 };
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
@@ -75,6 +76,11 @@ impl Live {
     /// The same with what was learned of this kernel in another namespace: no socket of ours need be seen in this one.
     pub(super) fn knowing(self, learned: Option<Learned>) -> Self {
         Self { learned: learned.map(Learned::of_the_kernel), ..self }
+    }
+
+    /// Takes what the kernel has logged from who reads it for several namespaces.
+    pub(super) fn hear(&mut self, logged: Reading<Arc<[KernelMessage]>>) {
+        self.facts.hear(logged);
     }
 
     /// What was learned of this kernel so far.

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -14,11 +15,14 @@ use rustc_hash::FxHashMap;
 use super::dump::Learned;
 use super::live::ask;
 use super::{Live, LiveOptions, Source, SourceError};
-use crate::model::{Asked, Host, Netns, Origin, Protocols, Sample, SocketDetail, SocketRow, Unexamined};
+use crate::model::{
+    Asked, Host, KernelMessage, Netns, Origin, Protocols, Reading, Sample, SocketDetail, SocketRow,
+    Unexamined,
+};
 use crate::sys::diag::DiagSocket;
 use crate::sys::netns::NetNs;
 use crate::sys::netns_find::{self, Found};
-use crate::sys::{current_netns, read_host};
+use crate::sys::{KernelLog, current_netns, read_host};
 
 /// Which namespaces are wanted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +70,8 @@ pub struct Many {
     started: Instant,
     /// What is remembered of each namespace, and the way in.
     spaces: FxHashMap<u64, (Live, PathBuf)>,
+    /// What the kernel logs, read once a look for all of them: it is the one descriptor that is kept, and of no namespace.
+    kernel_log: KernelLog,
     /// What the first namespace told of this kernel.
     learned: Option<Learned>,
     /// The socket that answers questions between two looks, and whose it is.
@@ -88,6 +94,7 @@ impl Many {
             own: current_netns(),
             started: Instant::now(),
             spaces: FxHashMap::default(),
+            kernel_log: KernelLog::default(),
             learned: None,
             asking: None,
             unexamined: Vec::new(),
@@ -134,7 +141,11 @@ impl Many {
         netns_find::all(&self.own).0.into_iter().find(|f| f.netns.name.raw() == name)
     }
 
-    fn look_into(&mut self, found: &Found) -> io::Result<Result<Vec<Sample>, SourceError>> {
+    fn look_into(
+        &mut self,
+        found: &Found,
+        logged: &Reading<Arc<[KernelMessage]>>,
+    ) -> io::Result<Result<Vec<Sample>, SourceError>> {
         let inode = found.netns.inode;
         let (options, started, netns, learned) = (self.options, self.started, &found.netns, self.learned);
         let (live, path) = self.spaces.entry(inode).or_insert_with(|| {
@@ -143,6 +154,7 @@ impl Many {
         path.clone_from(&found.path);
         live.ask_for(self.asked.clone());
         live.watch(self.protocols);
+        live.hear(logged.clone());
         let samples = enter(path, inode, || {
             live.connect();
             let samples = live.look();
@@ -174,8 +186,9 @@ impl Source for Many {
         let found = self.find()?;
         self.spaces.retain(|inode, _| found.iter().any(|f| f.netns.inode == *inode));
         let mut samples = Vec::new();
+        let logged = self.kernel_log.read();
         for place in &found {
-            let why = match self.look_into(place) {
+            let why = match self.look_into(place, &logged) {
                 Ok(Ok(some)) => {
                     samples.extend(some);
                     continue;

@@ -18,6 +18,7 @@ mod socket_options;
 pub mod sockopt;
 
 pub use host::{current_netns, read_host};
+pub use kernel_log::KernelLog;
 pub use proc_facts::{FactsReader, read_facts};
 pub use procfs_table::{read_procfs_table, read_procfs_udp};
 pub use socket_options::Prober;

@@ -11,7 +11,7 @@ use super::proc_file::ProcFile;
 use crate::model::sysctl::SPECS;
 use crate::model::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, ForeignText, InterfaceRow, InterfaceRpFilter,
-    Neighbours, Reading, Sockstat, SoftnetRow, Sysctls, UdpDrops,
+    KernelMessage, Neighbours, Reading, Sockstat, SoftnetRow, Sysctls, UdpDrops,
 };
 use crate::wire::{self, Parsed};
 
@@ -30,13 +30,25 @@ pub struct FactsReader {
     sysctls: Sysctls,
     rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
     names: CounterTable,
-    kernel_log: KernelLog,
+    kernel_log: Log,
     /// What UDP had counted when its sockets were last read.
     udp_errors: Option<u64>,
     udp_drops: Reading<Arc<[UdpDrops]>>,
 }
 
+/// Where the messages of the kernel come from. There is one ring, whatever namespace is looked at.
+#[derive(Debug)]
+enum Log {
+    Own(KernelLog),
+    Told(Reading<Arc<[KernelMessage]>>),
+}
+
 impl FactsReader {
+    /// Takes what the kernel has logged from somebody who reads it for several namespaces, each time before it reads.
+    pub fn hear(&mut self, said: Reading<Arc<[KernelMessage]>>) {
+        self.kernel_log = Log::Told(said);
+    }
+
     /// A reader that reads the sysctls the first time and again whenever `sysctl_every` has passed.
     #[must_use]
     pub fn new(sysctl_every: Duration) -> Self {
@@ -47,7 +59,7 @@ impl FactsReader {
             sysctls: Sysctls::default(),
             rp_filters: Reading::Absent,
             names: CounterTable::default(),
-            kernel_log: KernelLog::default(),
+            kernel_log: Log::Own(KernelLog::default()),
             udp_errors: None,
             udp_drops: Reading::Absent,
         }
@@ -75,7 +87,10 @@ impl FactsReader {
             rp_filters: self.rp_filters.clone(),
             neighbours: self.neighbours(&mut malformed),
             udp_drops: self.udp_drops.clone(),
-            kernel_log: self.kernel_log.read(),
+            kernel_log: match &mut self.kernel_log {
+                Log::Own(log) => log.read(),
+                Log::Told(said) => said.clone(),
+            },
             malformed,
         }
     }
