@@ -92,6 +92,7 @@ fn asked(share: &KeepaliveShare, when: &str) -> String {
     };
     let others = match share.others {
         0 => String::new(),
+        1 => "; 1 other socket here is no open connection".into(),
         n => format!("; {} other sockets here are no open connections", count(n)),
     };
     format!("{asked} (o asks again){others}")
