@@ -62,6 +62,12 @@ impl Verdict {
     pub fn of(drafts: Vec<Draft>) -> Self {
         if drafts.is_empty() { Self::Quiet } else { Self::Fires(drafts) }
     }
+
+    /// The same; without drafts a longer observation is asked for if it could still show something.
+    #[must_use]
+    pub fn of_or_again(drafts: Vec<Draft>, again: bool, what: &'static str) -> Self {
+        if drafts.is_empty() && again { Self::AskAgain(what) } else { Self::of(drafts) }
+    }
 }
 
 /// What a rule may see.

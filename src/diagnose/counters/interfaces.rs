@@ -1,12 +1,10 @@
 //! Packets that were dropped before TCP saw them: at the interface, at the backlog of a CPU, by the reverse-path filter.
 
-use serde::Deserialize;
-
-use super::moved::{Movement, Movements, Watch, known, went_back};
+use super::moved::{Movement, Movements, PerSecond, Watch, known, went_back};
 use crate::analysis::interface_counter;
 use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::{Facts, ForeignText, InterfaceRow};
 
 /// Drops at an interface.
@@ -21,18 +19,6 @@ const FLOW_LIMIT: &str = "softnet.flow_limit_count";
 const TIME_SQUEEZE: &str = "softnet.time_squeeze";
 const IP_REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Numbers {
-    warning_per_s: f64,
-}
-
-impl Section for Numbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[("0", 0.0), ("warning_per_s", self.warning_per_s)])
-    }
-}
-
 /// `fifo` or `drop` of an interface moves. A driver counts an overflow of its ring in one or the other
 /// (`dev_seq_printf_stats` in `net/core/net-procfs.c`); `drop` counts packets of unknown protocols too, so a trickle of
 /// those is information.
@@ -44,7 +30,7 @@ pub struct NicDrops {
 impl NicDrops {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Numbers = thresholds.section(NIC)?;
+        let n: PerSecond = thresholds.section(NIC)?;
         Ok(Self { warning_per_s: n.warning_per_s, watch: Watch::default() })
     }
 

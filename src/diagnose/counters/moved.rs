@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::analysis::CounterRate;
 use crate::diagnose::finding::{Evidence, Severity, Source, Value};
 use crate::diagnose::rule::{Context, Verdict};
+use crate::diagnose::thresholds::{Section, ascending};
 use crate::model::{Facts, Reading, Scope};
 
 /// How long a movement is remembered, so that a counter that moves every few seconds keeps moving however often it is
@@ -16,6 +19,20 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 const APART: Duration = Duration::from_millis(500);
 
 const SECOND_LOOK: &str = "a second look at the counters";
+
+/// The thresholds of a rule that has only a rate to judge by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerSecond {
+    /// From so many a second on it is a warning.
+    pub warning_per_s: f64,
+}
+
+impl Section for PerSecond {
+    fn check(&self) -> Result<(), String> {
+        ascending(&[("0", 0.0), ("warning_per_s", self.warning_per_s)])
+    }
+}
 
 /// A counter that moved within the time that is remembered.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,11 +1,9 @@
 //! Segments that were dropped for their timestamp.
 
-use serde::Deserialize;
-
-use super::moved::Watch;
+use super::moved::{PerSecond, Watch};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 
 /// The rule's id.
 pub const ID: &str = "paws-drops";
@@ -22,18 +20,6 @@ const COUNTERS: &[(&str, &str)] = &[
     ("echo_rejected", "TcpExt.TSEcrRejected"),
 ];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Numbers {
-    warning_per_s: f64,
-}
-
-impl Section for Numbers {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[("0", 0.0), ("warning_per_s", self.warning_per_s)])
-    }
-}
-
 /// The timestamp check drops segments (`tcp_validate_incoming`, `tcp_timewait_state_process`). A stray old duplicate is
 /// ordinary; many a second are a middlebox that rewrites timestamps, clients behind one address, or, up to Linux 4.11,
 /// `tcp_tw_recycle`, which drops the SYNs of every client behind a NAT but one.
@@ -45,7 +31,7 @@ pub struct PawsDrops {
 impl PawsDrops {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Numbers = thresholds.section(ID)?;
+        let n: PerSecond = thresholds.section(ID)?;
         Ok(Self { warning_per_s: n.warning_per_s, watch: Watch::default() })
     }
 }

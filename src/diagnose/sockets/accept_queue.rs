@@ -172,10 +172,7 @@ impl Rule for AcceptQueueFull {
             }
             self.queues.insert(l.cookie, queue);
         }
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether an accept queue stays filled");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(drafts, again, "whether an accept queue stays filled")
     }
 }
 

@@ -128,10 +128,7 @@ impl Rule for WithoutAcceptor {
             });
         }
         self.waiting.retain(|cookie, _| present.contains(cookie));
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether the connections that wait are accepted");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(drafts, again, "whether the connections that wait are accepted")
     }
 }
 

@@ -138,10 +138,11 @@ impl Rule for PeerConcentration {
             });
         }
         self.past.retain(|key, _| keys.contains(key));
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether the connections of a peer that has most of them are idle");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(
+            drafts,
+            again,
+            "whether the connections of a peer that has most of them are idle",
+        )
     }
 }
 

@@ -129,10 +129,11 @@ impl Rule for FinWait2Pileup {
         }
         let (mut drafts, again) = self.held(context);
         drafts.extend(self.orphaned(context));
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether the same connections are still in FIN_WAIT2 after a minute");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(
+            drafts,
+            again,
+            "whether the same connections are still in FIN_WAIT2 after a minute",
+        )
     }
 }
 

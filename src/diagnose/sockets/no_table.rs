@@ -100,10 +100,7 @@ impl Rule for SocketsInNoTable {
             }
             drafts.push(Draft::new(severity, subject, evidence));
         }
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether the sockets that no table lists become more");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(drafts, again, "whether the sockets that no table lists become more")
     }
 }
 

@@ -96,10 +96,7 @@ impl Rule for SendQueueStuck {
             Draft { variant, proof: context.proof(&rows), ..Draft::new(Severity::Warning, subject, evidence) }
         });
         let drafts: Vec<_> = drafts.collect();
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether anything is acknowledged within a few seconds");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(drafts, again, "whether anything is acknowledged within a few seconds")
     }
 }
 

@@ -95,10 +95,11 @@ impl Rule for ZeroWindowStall {
             }
         });
         let drafts: Vec<_> = drafts.collect();
-        if drafts.is_empty() && again {
-            return Verdict::AskAgain("whether anything is acknowledged on connections with a closed window");
-        }
-        Verdict::of(drafts)
+        Verdict::of_or_again(
+            drafts,
+            again,
+            "whether anything is acknowledged on connections with a closed window",
+        )
     }
 }
 
