@@ -1,6 +1,7 @@
 //! The columns of the socket table.
 
 use super::column::{Column, Spec};
+use super::options::OPTION_COLUMNS;
 use crate::model::Protocols;
 
 /// A column of the socket table.
@@ -88,17 +89,8 @@ impl ColumnId {
 
     /// Whether the sockets must be asked for their options for it.
     #[must_use]
-    pub const fn needs_options(self) -> bool {
-        matches!(
-            self,
-            C::KeepIdle
-                | C::KeepInterval
-                | C::KeepProbes
-                | C::UserTimeout
-                | C::Linger
-                | C::DeadPeer
-                | C::Unprobed
-        )
+    pub fn needs_options(self) -> bool {
+        OPTION_COLUMNS.contains(&self)
     }
 
     /// The same for several namespaces.
