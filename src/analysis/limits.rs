@@ -2,8 +2,105 @@
 
 use std::borrow::Cow;
 
-use super::{Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit, PortUse};
-use crate::model::{Facts, Reading, Scope, Sockstat, TableSource};
+use super::{ListenerAgg, PortUse};
+use crate::model::{Endpoint, Facts, Ip, Reading, Scope, Sockstat, TableSource};
+
+/// The limits of the contract.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum LimitId {
+    /// The worst destination's ports.
+    EphemeralPorts,
+    /// Conntrack entries.
+    Conntrack,
+    /// `TIME_WAIT` buckets.
+    TimeWaitBuckets,
+    /// Orphans.
+    Orphans,
+    /// TCP memory against the pressure threshold.
+    TcpMemory,
+    /// Open files of the host.
+    OpenFiles,
+    /// The worst accept queue.
+    AcceptQueue,
+    /// The worst process's descriptors.
+    ProcessFds,
+}
+
+impl LimitId {
+    /// The id in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EphemeralPorts => "ephemeral_ports",
+            Self::Conntrack => "conntrack",
+            Self::TimeWaitBuckets => "time_wait_buckets",
+            Self::Orphans => "orphans",
+            Self::TcpMemory => "tcp_memory",
+            Self::OpenFiles => "open_files",
+            Self::AcceptQueue => "accept_queue",
+            Self::ProcessFds => "process_fds",
+        }
+    }
+}
+
+/// Whose limit it is, where a limit exists more than once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitSubject {
+    /// There is only one.
+    Only,
+    /// Ports from a local address to a destination.
+    Destination {
+        /// Local address.
+        local: Ip,
+        /// Peer.
+        peer: Endpoint,
+    },
+    /// A listener, by its row.
+    Listener {
+        /// Address and port.
+        local: Endpoint,
+        /// Cookie.
+        cookie: u64,
+    },
+    /// A process.
+    Process {
+        /// Process id.
+        pid: u32,
+    },
+}
+
+/// A limit and how close it is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Limit {
+    /// Which.
+    pub id: LimitId,
+    /// In use.
+    pub used: u64,
+    /// The limit.
+    pub max: u64,
+    /// Whose.
+    pub subject: LimitSubject,
+    /// Which part of the machine the numbers speak for.
+    pub scope: Scope,
+}
+
+impl Limit {
+    /// Used part, 0 to 1 and beyond. A limit of 0 is full.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    pub fn ratio(&self) -> f64 {
+        if self.max == 0 { 1.0 } else { self.used as f64 / self.max as f64 }
+    }
+}
+
+/// A limit that is not known, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingLimit {
+    /// Which.
+    pub id: LimitId,
+    /// Why, for people.
+    pub why: Cow<'static, str>,
+}
 
 /// Limits that are known, and those that are not with the reason, both in the order of [`LimitId`].
 #[derive(Clone, PartialEq, Debug, Default)]

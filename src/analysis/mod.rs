@@ -19,9 +19,10 @@ mod silence;
 mod snapshot;
 
 pub use derive::Analyzer;
-pub use limits::{Limits, limits};
+pub use limits::{Limit, LimitId, LimitSubject, Limits, MissingLimit, limits};
 pub use moved::CounterPast;
 pub use ownership::{NoHolder, Ownership, owner_of};
+pub use ports::{Destination, PortUse};
 pub use processes::{ProcessAgg, Tally, tally};
 pub use rates::{Rates, interface_counter, rates};
 pub use shares::{DeadOrUnbound, KeepaliveShare};
@@ -30,8 +31,7 @@ pub use silence::{
     noticed_sending,
 };
 pub use snapshot::{
-    Age, Churn, CounterRate, Destination, History, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit,
-    PeerAgg, PortUse, Snapshot, StateSummary, Track, World,
+    Age, Churn, CounterRate, History, ListenerAgg, PeerAgg, Snapshot, StateSummary, Track, World,
 };
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::growth::{Baseline, PeerMap, peer_map};
 use super::listeners::ListenerIndex;
-use super::{Destination, PortUse};
 use crate::model::{Endpoint, Ip, RowFlags, SocketRow, Sysctls, TcpState};
 
 /// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`), milliseconds.
@@ -16,6 +15,65 @@ const GROWTH_PERIOD: Duration = Duration::from_secs(5);
 
 /// Parity tells `bind` from `connect` as long as less than one in this many ports is used towards a destination.
 const PARITY_PROVES_BELOW: u32 = 3;
+
+/// Use of the ephemeral ports towards one destination from one local address.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Destination {
+    /// Local address.
+    pub local: Ip,
+    /// Peer address and port.
+    pub peer: Endpoint,
+    /// Ports in use, `TIME_WAIT` included.
+    pub used: u32,
+    /// Those of them in `TIME_WAIT`.
+    pub time_wait: u32,
+    /// Those of them in `TIME_WAIT` that the kernel may already give away again (`tcp_tw_reuse`).
+    pub reusable: u32,
+    /// Change per second over the last 5 to 10 s; `None` until enough was observed.
+    pub growth_per_s: Option<f32>,
+}
+
+/// Ephemeral ports of a namespace.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct PortUse {
+    /// `ip_local_port_range`; `None` if unknown.
+    pub range: Option<RangeInclusive<u16>>,
+    /// Ports of the range that `ip_local_reserved_ports` takes out.
+    pub reserved: u32,
+    /// Ports of the range, not reserved, that a listener or an explicit bind occupies for every destination.
+    pub occupied: u32,
+    /// Connected ports that look as if `bind` with port 0 had chosen them, without `IP_BIND_ADDRESS_NO_PORT`: the kernel
+    /// then keeps them from every destination, and does not tell. `connect` tries ports of the parity of the range's
+    /// start first, `bind` those of the other (`__inet_hash_connect` in `net/ipv4/inet_hashtables.c` and
+    /// `inet_csk_find_open_port` in `net/ipv4/inet_connection_sock.c`, since Linux 4.2), so a port of the other parity
+    /// towards a destination with many free ports was most likely bound. Not taken out of `usable`.
+    pub suspected_binds: u32,
+    /// What is left for each destination: range − reserved − occupied.
+    pub usable: u32,
+    /// Per (local address, peer address, peer port), fullest first; at most [`PortUse::KEEP`].
+    pub destinations: Vec<Destination>,
+    /// How many destinations there are in all.
+    pub destination_count: u32,
+}
+
+impl PortUse {
+    /// How many destinations are kept.
+    pub const KEEP: usize = 256;
+
+    /// The part of the usable ports that `d` has in use and that are not free again, 0 to 1 and beyond.
+    #[must_use]
+    pub fn ratio(&self, d: &Destination) -> f64 {
+        let held = f64::from(d.used.saturating_sub(d.reusable));
+        if self.usable == 0 { if held > 0.0 { 1.0 } else { 0.0 } } else { held / f64::from(self.usable) }
+    }
+
+    /// Seconds until the ports to `d` run out at its present growth; `None` if it does not grow.
+    #[must_use]
+    pub fn exhausted_in_s(&self, d: &Destination) -> Option<f64> {
+        let growth = f64::from(d.growth_per_s.filter(|g| *g > 0.0)?);
+        Some(f64::from(self.usable.saturating_sub(d.used - d.reusable.min(d.used))) / growth)
+    }
+}
 
 type Key = (Ip, Endpoint);
 

@@ -1,15 +1,12 @@
 //! The derived picture of one namespace, and of all that are examined.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::CounterPast;
-use super::ProcessAgg;
+use super::{CounterPast, Limit, MissingLimit, PortUse, ProcessAgg};
 use crate::model::{
     Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Protocol, Protocols, Sample, Scope,
     SocketRow, StateCounts, TcpState, Unexamined,
@@ -200,162 +197,6 @@ pub struct ListenerAgg {
     pub no_keepalive: u32,
     /// Connections known to be with keepalive.
     pub with_keepalive: u32,
-}
-
-/// Use of the ephemeral ports towards one destination from one local address.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Destination {
-    /// Local address.
-    pub local: Ip,
-    /// Peer address and port.
-    pub peer: Endpoint,
-    /// Ports in use, `TIME_WAIT` included.
-    pub used: u32,
-    /// Those of them in `TIME_WAIT`.
-    pub time_wait: u32,
-    /// Those of them in `TIME_WAIT` that the kernel may already give away again (`tcp_tw_reuse`).
-    pub reusable: u32,
-    /// Change per second over the last 5 to 10 s; `None` until enough was observed.
-    pub growth_per_s: Option<f32>,
-}
-
-/// Ephemeral ports of a namespace.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct PortUse {
-    /// `ip_local_port_range`; `None` if unknown.
-    pub range: Option<RangeInclusive<u16>>,
-    /// Ports of the range that `ip_local_reserved_ports` takes out.
-    pub reserved: u32,
-    /// Ports of the range, not reserved, that a listener or an explicit bind occupies for every destination.
-    pub occupied: u32,
-    /// Connected ports that look as if `bind` with port 0 had chosen them, without `IP_BIND_ADDRESS_NO_PORT`: the kernel
-    /// then keeps them from every destination, and does not tell. `connect` tries ports of the parity of the range's
-    /// start first, `bind` those of the other (`__inet_hash_connect` in `net/ipv4/inet_hashtables.c` and
-    /// `inet_csk_find_open_port` in `net/ipv4/inet_connection_sock.c`, since Linux 4.2), so a port of the other parity
-    /// towards a destination with many free ports was most likely bound. Not taken out of `usable`.
-    pub suspected_binds: u32,
-    /// What is left for each destination: range − reserved − occupied.
-    pub usable: u32,
-    /// Per (local address, peer address, peer port), fullest first; at most [`PortUse::KEEP`].
-    pub destinations: Vec<Destination>,
-    /// How many destinations there are in all.
-    pub destination_count: u32,
-}
-
-impl PortUse {
-    /// How many destinations are kept.
-    pub const KEEP: usize = 256;
-
-    /// The part of the usable ports that `d` has in use and that are not free again, 0 to 1 and beyond.
-    #[must_use]
-    pub fn ratio(&self, d: &Destination) -> f64 {
-        let held = f64::from(d.used.saturating_sub(d.reusable));
-        if self.usable == 0 { if held > 0.0 { 1.0 } else { 0.0 } } else { held / f64::from(self.usable) }
-    }
-
-    /// Seconds until the ports to `d` run out at its present growth; `None` if it does not grow.
-    #[must_use]
-    pub fn exhausted_in_s(&self, d: &Destination) -> Option<f64> {
-        let growth = f64::from(d.growth_per_s.filter(|g| *g > 0.0)?);
-        Some(f64::from(self.usable.saturating_sub(d.used - d.reusable.min(d.used))) / growth)
-    }
-}
-
-/// The limits of the contract.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum LimitId {
-    /// The worst destination's ports.
-    EphemeralPorts,
-    /// Conntrack entries.
-    Conntrack,
-    /// `TIME_WAIT` buckets.
-    TimeWaitBuckets,
-    /// Orphans.
-    Orphans,
-    /// TCP memory against the pressure threshold.
-    TcpMemory,
-    /// Open files of the host.
-    OpenFiles,
-    /// The worst accept queue.
-    AcceptQueue,
-    /// The worst process's descriptors.
-    ProcessFds,
-}
-
-impl LimitId {
-    /// The id in the contract.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EphemeralPorts => "ephemeral_ports",
-            Self::Conntrack => "conntrack",
-            Self::TimeWaitBuckets => "time_wait_buckets",
-            Self::Orphans => "orphans",
-            Self::TcpMemory => "tcp_memory",
-            Self::OpenFiles => "open_files",
-            Self::AcceptQueue => "accept_queue",
-            Self::ProcessFds => "process_fds",
-        }
-    }
-}
-
-/// Whose limit it is, where a limit exists more than once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LimitSubject {
-    /// There is only one.
-    Only,
-    /// Ports from a local address to a destination.
-    Destination {
-        /// Local address.
-        local: Ip,
-        /// Peer.
-        peer: Endpoint,
-    },
-    /// A listener, by its row.
-    Listener {
-        /// Address and port.
-        local: Endpoint,
-        /// Cookie.
-        cookie: u64,
-    },
-    /// A process.
-    Process {
-        /// Process id.
-        pid: u32,
-    },
-}
-
-/// A limit and how close it is.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Limit {
-    /// Which.
-    pub id: LimitId,
-    /// In use.
-    pub used: u64,
-    /// The limit.
-    pub max: u64,
-    /// Whose.
-    pub subject: LimitSubject,
-    /// Which part of the machine the numbers speak for.
-    pub scope: Scope,
-}
-
-impl Limit {
-    /// Used part, 0 to 1 and beyond. A limit of 0 is full.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-    pub fn ratio(&self) -> f64 {
-        if self.max == 0 { 1.0 } else { self.used as f64 / self.max as f64 }
-    }
-}
-
-/// A limit that is not known, and why.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MissingLimit {
-    /// Which.
-    pub id: LimitId,
-    /// Why, for people.
-    pub why: Cow<'static, str>,
 }
 
 /// A counter that moved between two samples.
