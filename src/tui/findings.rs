@@ -135,12 +135,12 @@ pub fn key_at(app: &App, layout: &Layout, y: u16) -> Option<FindingKey> {
 #[must_use]
 pub fn page(page: &TopicPage, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let Some((row, world)) = page.row() else {
-        let text = if page.gone.is_some() { "the finding is gone" } else { "looking for the finding" };
+        let text = if page.kept.gone.is_some() { "the finding is gone" } else { "looking for the finding" };
         return vec![vec![(text.to_owned(), Role::Dim)]];
     };
     let mut lines = head(row, world, width, glyphs);
-    if let Some(since) = page.gone {
-        let ago = format::seconds(page.seen.saturating_sub(since));
+    if let Some(since) = page.kept.gone {
+        let ago = format::seconds(page.kept.seen.saturating_sub(since));
         let text = format!("Gone for {ago}; this is what was last seen.");
         lines.extend(wrapped(&text, width, Role::Warning));
     }

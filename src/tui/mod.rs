@@ -10,6 +10,7 @@ pub mod app;
 pub mod closing;
 pub mod columns;
 pub mod command;
+pub mod detail;
 pub mod explain;
 pub mod filter;
 pub mod findings;

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use crate::analysis::World;
 use crate::diagnose::{Finding, Judged};
-use crate::model::{Origin, Protocol, SocketDetail, SocketRow};
 use crate::query::{
     Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
     FindingKey, FindingQuery, FindingRow, Grouped, Grouping, KernelScope, ListenerColumn, ListenerQuery,
-    PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessKey, ProcessQuery, Selection, SocketKey,
-    SocketQuery, Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell,
-    process_cell, proof,
+    PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessKey, ProcessQuery, Selection, SocketQuery,
+    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell,
+    proof,
 };
 
+use super::detail::DetailPage;
 use super::index::{Answer, Query, RowKey, Rows, snapshot};
 use super::keepalive::KeepalivePage;
-use super::options::Asking;
 use super::screen::Screen;
 use super::topic::TopicPage;
 use super::udp;
@@ -388,68 +387,6 @@ fn label(answer: &Answer, key: &RowKey, cursor: usize) -> Option<String> {
     Some(text)
 }
 
-/// Everything about one socket.
-#[derive(Clone, Debug)]
-pub struct DetailPage {
-    /// Which.
-    pub key: SocketKey,
-    /// The last answer that had the socket.
-    pub answer: Option<Answer>,
-    /// Since when it is gone, by the clock of the samples.
-    pub gone: Option<Duration>,
-    /// The newest world that was looked at.
-    pub seen: Duration,
-    /// What the exact query said; `None` inside when it found nothing.
-    pub live: Option<Option<SocketDetail>>,
-    /// What came of asking the socket for its options.
-    pub options: Asking,
-    /// The first line on the screen.
-    pub scroll: usize,
-}
-
-impl DetailPage {
-    /// A page that knows nothing but its socket yet.
-    #[must_use]
-    pub const fn new(key: SocketKey) -> Self {
-        Self {
-            key,
-            answer: None,
-            gone: None,
-            seen: Duration::ZERO,
-            live: None,
-            options: Asking::Not,
-            scroll: 0,
-        }
-    }
-
-    /// Takes an answer over; what was known of a socket that ended is kept.
-    pub fn accept(&mut self, answer: Answer) {
-        self.seen = seen(&answer.world);
-        if answer.rows.is_empty() {
-            self.gone.get_or_insert(self.seen);
-        } else {
-            self.gone = None;
-            self.answer = Some(answer);
-        }
-    }
-
-    /// What the socket speaks.
-    #[must_use]
-    pub fn protocol(&self) -> Option<Protocol> {
-        let answer = self.answer.as_ref()?;
-        Some(snapshot(&answer.world, answer.rows.row(0)?)?.sample.protocol)
-    }
-
-    /// The row of the socket and what it shares with others.
-    #[must_use]
-    pub fn row(&self) -> Option<(SocketRow, Origin)> {
-        let answer = self.answer.as_ref()?;
-        let id = answer.rows.row(0)?;
-        let table = &snapshot(&answer.world, id)?.sample.table;
-        table.rows.get(id.row as usize).map(|row| (*row, table.origin(row)))
-    }
-}
-
 /// What lies over the screen's own table.
 #[derive(Clone, Debug)]
 pub enum Page {
@@ -479,8 +416,8 @@ impl Page {
     pub fn release(&mut self) {
         match self {
             Self::Table(t) => t.answer = None,
-            Self::Detail(d) => d.answer = None,
-            Self::Topic(t) => t.answer = None,
+            Self::Detail(d) => d.kept.answer = None,
+            Self::Topic(t) => t.kept.answer = None,
             Self::Keepalive(k) => k.answer = None,
         }
     }
@@ -490,8 +427,8 @@ impl Page {
     pub fn world(&self) -> Option<&Arc<World>> {
         match self {
             Self::Table(t) => t.answer.as_ref().map(|a| &a.world),
-            Self::Detail(d) => d.answer.as_ref().map(|a| &a.world),
-            Self::Topic(t) => t.answer.as_ref().map(|a| &a.world),
+            Self::Detail(d) => d.kept.answer.as_ref().map(|a| &a.world),
+            Self::Topic(t) => t.kept.answer.as_ref().map(|a| &a.world),
             Self::Keepalive(k) => k.answer.as_ref().map(|a| &a.world),
         }
     }

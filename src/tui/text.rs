@@ -8,6 +8,7 @@ use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
 use super::command;
+use super::detail::DetailPage;
 use super::explain;
 use super::findings;
 use super::format;
@@ -19,7 +20,7 @@ use super::layout::Layout;
 use super::names;
 use super::notes::notes;
 use super::options;
-use super::page::{DetailPage, Page};
+use super::page::Page;
 use super::paint::{self, Canvas};
 use super::screen::Screen;
 use super::table;
@@ -205,21 +206,21 @@ impl table::Visit for ColumnHelp {
 }
 
 fn detail(page: &DetailPage, names: Option<&Arc<Names>>, width: u16, glyphs: &Glyphs) -> Vec<Line> {
-    let answer = page.answer.as_ref();
+    let answer = page.kept.answer.as_ref();
     let found = answer.and_then(|a| {
         let id = a.rows.row(0)?;
         let snapshot = snapshot(&a.world, id)?;
         Some((snapshot, snapshot.sample.table.rows.get(id.row as usize)?, id.row as usize))
     });
     let Some((snapshot, row, at)) = found else {
-        let text = if page.gone.is_some() { "the socket is closed" } else { "looking for the socket" };
+        let text = if page.kept.gone.is_some() { "the socket is closed" } else { "looking for the socket" };
         return vec![vec![(text.to_owned(), Role::Dim)]];
     };
     let mut lines = Vec::new();
     let state = cell(ColumnId::State, snapshot, at).to_string();
     let mut head = vec![(state, Role::Strong)];
-    if let Some(since) = page.gone {
-        let ago = page.seen.saturating_sub(since).as_secs();
+    if let Some(since) = page.kept.gone {
+        let ago = page.kept.seen.saturating_sub(since).as_secs();
         let when = if ago == 0 { "closed just now".to_owned() } else { format!("closed {ago} s ago") };
         head.push((format!("  {when}; this is what was last seen"), Role::Warning));
     }

@@ -144,9 +144,9 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
         Some(Page::Detail(detail)) => {
             let fits = same_filter && answer.query == Query::Socket(detail.key);
             if fits {
-                detail.accept(answer);
+                detail.kept.accept(answer);
                 // The exact question is about TCP.
-                let can = detail.gone.is_none() && detail.protocol() == Some(Protocol::Tcp);
+                let can = detail.kept.gone.is_none() && detail.protocol() == Some(Protocol::Tcp);
                 let row = detail.row().filter(|(row, _)| row.cookie() != 0 && can);
                 effects.extend(row.map(|(row, origin)| Effect::Detail(row, origin)));
             }
@@ -155,7 +155,7 @@ fn accept(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
         Some(Page::Topic(topic)) => {
             let fits = answer.query == topic.query;
             if fits {
-                topic.accept(answer);
+                topic.kept.accept(answer);
             }
             fits
         }

@@ -170,7 +170,7 @@ pub fn accept(app: &mut App, answered: Answered) {
 /// What is chosen on the open page, where it was seen, and in words.
 fn chosen(app: &App) -> Option<(Arc<World>, Vec<Meant>, String)> {
     if let Some(Page::Detail(detail)) = app.trail.last() {
-        let world = &detail.answer.as_ref()?.world;
+        let world = &detail.kept.answer.as_ref()?.world;
         return Some((Arc::clone(world), vec![Meant::Socket(detail.key)], "this socket".to_owned()));
     }
     if let Some(Page::Topic(topic)) = app.trail.last() {

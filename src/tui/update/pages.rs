@@ -3,12 +3,13 @@
 use crate::query::{Grouping, ProcessColumn, ProcessKey, ProcessRow, Selection, process_cell};
 
 use super::super::app::App;
+use super::super::detail::DetailPage;
 use super::super::findings;
 use super::super::index::{Query, RowKey, Rows, snapshot};
 use super::super::keymap::Place;
 use super::super::layout::Layout;
 use super::super::msg::Effect;
-use super::super::page::{DetailPage, Page, TablePage};
+use super::super::page::{Page, TablePage};
 use super::super::screen::Screen;
 use super::super::topic::TopicPage;
 use super::ask;

@@ -92,7 +92,9 @@ fn probe_one(app: &mut App, effects: &mut Vec<Effect>) {
         app.notice = Some("keepalive is of TCP; a UDP socket has none");
         return;
     }
-    let Some((answer, id)) = page.answer.as_ref().and_then(|a| Some((a, a.rows.row(0)?))) else { return };
+    let Some((answer, id)) = page.kept.answer.as_ref().and_then(|a| Some((a, a.rows.row(0)?))) else {
+        return;
+    };
     page.scroll = 0;
     if !agreed && page.options != Asking::Offered {
         page.options = Asking::Offered;
