@@ -259,7 +259,7 @@ pub struct Snapshot {
     pub options: Arc<FxHashMap<u64, Probed>>,
     /// Processes that hold sockets, by pid; empty without owners.
     pub processes: Vec<ProcessAgg>,
-    /// Limits that are known, in the order of [`LimitId`].
+    /// Limits that are known, in the order of [`LimitId`](super::LimitId).
     pub limits: Vec<Limit>,
     /// Limits that are not known here, with the reason, in the same order. One that does not apply (no listener, so no
     /// accept queue) is in neither list.
