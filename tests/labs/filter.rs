@@ -20,7 +20,6 @@ enum Wanted<'a> {
     SameAndSome,
     OnlyWe(&'a str),
     Neither,
-    OnlySs,
     Other,
 }
 
@@ -50,7 +49,6 @@ fn read(number: usize, line: &str) -> Line<'_> {
         "=" => (rest, Wanted::Same),
         "==" => (rest, Wanted::SameAndSome),
         "-" => (rest, Wanted::Neither),
-        "<" => (reasoned(), Wanted::OnlySs),
         "~" => (reasoned(), Wanted::Other),
         "+" => {
             let (ours, theirs) = rest.split_once(" => ").unwrap();
@@ -115,7 +113,6 @@ fn objection(host: &Host, line: &Line<'_>) -> Option<String> {
         (Wanted::Neither, Err(_), Err(ours)) => {
             (!ours.contains("in the filter: ")).then(|| format!("we say {ours:?}"))
         }
-        (Wanted::OnlySs, Ok(_), Err(_)) => None,
         (Wanted::Other, Ok(theirs), Ok(ours)) => (theirs == ours).then(|| "no difference".to_owned()),
         (_, theirs, ours) => Some(format!("ss: {theirs:?}; we: {ours:?}")),
     }

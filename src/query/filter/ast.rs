@@ -106,6 +106,14 @@ pub enum Label {
     Inet,
     /// `inet6`: IPv6 sockets, those that carry IPv4 included.
     Inet6,
+    /// `unix`: none of the sockets here, like those that follow.
+    Unix,
+    /// `link`: packet sockets.
+    Link,
+    /// `netlink`.
+    Netlink,
+    /// `vsock`.
+    Vsock,
 }
 
 impl Label {
@@ -115,6 +123,27 @@ impl Label {
         match self {
             Self::Inet => "inet",
             Self::Inet6 => "inet6",
+            Self::Unix => "unix",
+            Self::Link => "link",
+            Self::Netlink => "netlink",
+            Self::Vsock => "vsock",
+        }
+    }
+
+    /// Whether any socket here can be of that family.
+    #[must_use]
+    pub const fn is_here(self) -> bool {
+        self.has(false) || self.has(true)
+    }
+
+    /// Whether a socket is of that family, which is IPv6 or else IPv4.
+    #[must_use]
+    #[inline]
+    pub const fn has(self, v6: bool) -> bool {
+        match self {
+            Self::Inet => !v6,
+            Self::Inet6 => v6,
+            Self::Unix | Self::Link | Self::Netlink | Self::Vsock => false,
         }
     }
 }
@@ -151,6 +180,15 @@ pub enum Word {
     Container,
 }
 
+/// How a condition on sockets of another family was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beyond {
+    /// `src` or `dst`; the flag says "not".
+    At(bool),
+    /// `sport` or `dport`.
+    Port(Op),
+}
+
 /// One condition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Is {
@@ -160,6 +198,8 @@ pub enum Is {
     At(Side, bool, Host),
     /// With a port; `None` for any. As in `ss`, the number may be one that no port has.
     Port(Side, Op, Option<Label>, Option<i32>),
+    /// At an address, or with a port, of a family that none of the sockets here has: what was written behind the family.
+    Beyond(Side, Beyond, Label, Box<str>),
     /// Bound to an interface: what was written, its index, and whether it must not be.
     Device(Box<str>, u32, bool),
     /// `mark & mask == value`, or not.
@@ -291,13 +331,14 @@ impl Expr {
         })
     }
 
-    /// The family that the last `inet:` or `inet6:` in front of an address or port restricts the whole to.
+    /// The family that the last `inet:`, `inet6:`, `unix:` and so on in front of an address or port restricts the whole to.
     #[must_use]
     pub fn family(&self) -> Option<Label> {
         self.conditions()
             .filter_map(|is| match is {
                 Is::At(_, _, host) => host.family,
                 Is::Port(_, _, family, _) => *family,
+                Is::Beyond(_, _, family, _) => Some(*family),
                 _ => None,
             })
             .last()

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::ast::{ALL_STATES, Compared, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
+use super::ast::{
+    ALL_STATES, Beyond, Compared, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word,
+};
 use super::error::{FilterError, Note};
 use super::fused::{Fused, MOST, conditions};
 use super::lookup::Lookup;
@@ -71,7 +73,8 @@ impl Filter {
                 _ => {}
             }
         }
-        let states = possible_states(&expr, false);
+        let none = expr.family().is_some_and(|family| !family.is_here());
+        let states = if none { 0 } else { possible_states(&expr, false) };
         Self { expr, node, needs, states, notes: Box::default() }
     }
 
@@ -222,6 +225,8 @@ impl Node {
             Is::State(mask) => Self::State(*mask),
             Is::At(side, not, host) => Self::host(*side, host).negated_if(*not),
             Is::Port(side, op, _, port) => Self::port(*side, *op, *port),
+            Is::Beyond(_, Beyond::At(not), ..) => Self::Always.negated_if(!*not),
+            Is::Beyond(_, Beyond::Port(op), ..) => Self::Always.negated_if(*op != Op::Ne),
             Is::Device(_, index, not) => Self::Device(*index, *not),
             Is::Mark { value, mask, not } => Self::Mark(*value, *mask, *not),
             Is::Cgroup(_, id, not) => Self::Cgroup(*id, *not),
@@ -373,9 +378,7 @@ impl Node {
                 op.holds(&is, n).into()
             }
             Self::Timer(n, not) => ((row.timer_raw == *n) != *not).into(),
-            Self::Family(label, not) => {
-                ((row.flags.has(RowFlags::V6) == (*label == Label::Inet6)) != *not).into()
-            }
+            Self::Family(label, not) => (label.has(row.flags.has(RowFlags::V6)) != *not).into(),
             other => other.rare(scene, at, row),
         }
     }

@@ -7,11 +7,10 @@
 //!
 //! Where the two differ, it is by intent (each is a line of `tests/labs/filter.corpus`): `exclude all` is nothing here, and
 //! everything to `ss`, which takes an empty choice of states for none made; `< 70000` holds for every port, while `ss` cuts the
-//! number to 16 bits in its question to the kernel and compares with 70000 − 65536; `dst unix:/tmp/x` and the like are
-//! refused, because their sockets are not shown here; `cgroup /` is the root of the hierarchy, not of the file system; `not` is the opposite of what
+//! number to 16 bits in its question to the kernel and compares with 70000 − 65536; `cgroup /` is the root of the hierarchy, not of the file system; `not` is the opposite of what
 //! follows also before `autobound` and `src 0.0.0.0`, where `ss` answers both with no.
 //!
-//! What `ss` takes without a word and is hardly meant so (a port above 65535, `>= *`, `fwmark 42x`) is taken with a [`Note`].
+//! What `ss` takes without a word and is hardly meant so (a port above 65535, `>= *`, `fwmark 42x`, `dst unix:/tmp/x`) is taken with a [`Note`].
 //!
 //! As in `ss`, `and` and `or` bind equally and from the left, whatever its manual page says (`misc/ssfilter.y`):
 //! `a or b and c` is `(a or b) and c`. Printing puts parentheses wherever the two meet.
@@ -35,7 +34,7 @@ mod value;
 pub mod view;
 mod words;
 
-pub use ast::{Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
+pub use ast::{Beyond, Expr, Field, Host, Is, Label, Network, Op, Place, Side, Word};
 pub use compile::{Filter, Needs};
 pub use complete::{Completion, complete};
 pub use error::{FilterError, Note};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ast::{ALL_STATES, Compared, Expr, Field, Is, Label, Op, Side, Word};
+use super::ast::{ALL_STATES, Beyond, Compared, Expr, Field, Is, Label, Op, Side, Word};
 use super::error::{FilterError, Note};
 use super::lexer::{Lexer, Reach, Token};
 use super::lookup::Lookup;
@@ -324,21 +324,22 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes `inet:` and `inet6:` off the front, refuses what is no family of TCP, and says how many bytes were taken.
-    fn family<'v>(value: &'v str, at: &Range<usize>) -> Result<(Option<Label>, &'v str, usize)> {
-        for (prefix, label) in [("inet:", Label::Inet), ("inet6:", Label::Inet6)] {
-            if let Some(rest) = value.strip_prefix(prefix) {
-                return Ok((Some(label), rest, prefix.len()));
-            }
-        }
-        for other in ["unix:", "link:", "netlink:", "vsock:"] {
-            if value.starts_with(other) {
-                let what =
-                    format!("{other} sockets are not shown here; inet: and inet6: are (ss shows the others)");
-                return Err(FilterError::new(at.start..at.start + other.len(), what));
-            }
-        }
-        Ok((None, value, 0))
+    /// Takes `inet:` and the like off the front.
+    fn family(value: &str) -> (Option<Label>, &str) {
+        const ALL: [Label; 6] =
+            [Label::Inet, Label::Inet6, Label::Unix, Label::Link, Label::Netlink, Label::Vsock];
+        ALL.into_iter()
+            .find_map(|label| Some((Some(label), value.strip_prefix(label.name())?.strip_prefix(':')?)))
+            .unwrap_or((None, value))
+    }
+
+    /// A condition on sockets that are not shown here, which `ss` leaves out too when it is asked for TCP or UDP.
+    fn beyond(&mut self, at: Range<usize>, side: Side, how: Beyond, family: Label, text: &str) -> Is {
+        self.note(
+            at,
+            format!("{} sockets are neither TCP nor UDP: nothing matches, as in ss", family.name()),
+        );
+        Is::Beyond(side, how, family, text.into())
     }
 
     fn host(&mut self, side: Side, not: bool) -> Result<Is> {
@@ -346,7 +347,11 @@ impl Parser<'_> {
         if at.is_empty() {
             return Err(FilterError::new(at, "expected an address, such as 10.0.0.0/8, [::1]:443 or *:80"));
         }
-        let (family, rest, skipped) = Self::family(&text, &at)?;
+        let (family, rest) = Self::family(&text);
+        if let Some(family) = family.filter(|f| !f.is_here()) {
+            return Ok(self.beyond(at, side, Beyond::At(not), family, rest));
+        }
+        let skipped = text.len() - rest.len();
         let host = value::host(rest, family, self.lookup).map_err(|e| {
             // Backslashes and quotes make positions inside the value unsure.
             let exact = text.len() == at.len();
@@ -371,7 +376,10 @@ impl Parser<'_> {
         if at.is_empty() {
             return Err(FilterError::new(at, "expected a port: a number or the name of a service"));
         }
-        let (family, rest, _) = Self::family(&text, &at)?;
+        let (family, rest) = Self::family(&text);
+        if let Some(family) = family.filter(|f| !f.is_here()) {
+            return Ok(self.beyond(at, side, Beyond::Port(op), family, rest));
+        }
         let name = rest.strip_prefix(':').unwrap_or(rest);
         let port = value::port(name, self.lookup).map_err(|kind| port_error(at.clone(), name, &kind))?;
         self.note_port(&at, port);

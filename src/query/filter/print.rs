@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::ast::{ALL_STATES, Expr, Field, Host, Is, Label, Network, Place, Side, Word};
+use super::ast::{ALL_STATES, Beyond, Expr, Field, Host, Is, Label, Network, Place, Side, Word};
 use super::value::{Duration, Size};
 use super::words::{STATES, TIMERS};
 use crate::model::TcpState;
@@ -62,6 +62,14 @@ impl Display for Is {
                     Some(port) => write!(f, ":{port}"),
                     None => f.write_str("*"),
                 }
+            }
+            Self::Beyond(side, Beyond::At(not), family, text) => {
+                let not = if *not { "!= " } else { "" };
+                write!(f, "{} {not}{}{}", end(*side, "src", "dst"), prefixed(Some(*family)), Rest(text))
+            }
+            Self::Beyond(side, Beyond::Port(op), family, text) => {
+                let (word, op) = (end(*side, "sport", "dport"), op.symbol());
+                write!(f, "{word} {op} {}{}", prefixed(Some(*family)), Rest(text))
             }
             Self::Device(name, _, not) => write!(f, "dev {} {}", equal(*not), Quoted(name)),
             Self::Mark { value, mask, not } => {
@@ -147,6 +155,10 @@ fn prefixed(family: Option<Label>) -> &'static str {
     match family {
         Some(Label::Inet) => "inet:",
         Some(Label::Inet6) => "inet6:",
+        Some(Label::Unix) => "unix:",
+        Some(Label::Link) => "link:",
+        Some(Label::Netlink) => "netlink:",
+        Some(Label::Vsock) => "vsock:",
         None => "",
     }
 }
@@ -188,10 +200,16 @@ pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { f.write_str("\"\"") } else { Rest(self.0).fmt(f) }
+    }
+}
+
+/// The same behind something else, where nothing needs no quotes.
+struct Rest<'a>(&'a str);
+
+impl Display for Rest<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
-        if self.0.is_empty() {
-            return f.write_str("\"\"");
-        }
         for c in self.0.chars() {
             if c.is_ascii_whitespace()
                 || matches!(c, '\\' | '"' | '\'' | '(' | ')' | '!' | '&' | '|' | '=' | '<' | '>')

@@ -137,7 +137,6 @@ fn errors_say_where_what_and_what_was_meant() {
     refused("or sport = 1", 0..2, "expected a condition");
     refused("dev nope", 4..8, "no such interface");
     refused("dev > lo", 4..5, "expected = or !=");
-    refused("dst unix:/tmp/x", 4..9, "are not shown here");
     refused("idle > 5 parsecs", 9..16, "expected a condition");
     refused("idle > 5x", 7..9, "expected a duration");
     refused("keepalive maybe", 10..15, "expected on, off or unknown");
@@ -170,6 +169,11 @@ fn what_is_hardly_meant_so_is_taken_with_a_note() {
     assert_eq!(shown("fwmark 42x"), "fwmark = 0x2a");
     assert_eq!(noted("fwmark 42x"), (7..10, "42x: read as fwmark = 0x2a, as in ss".to_owned()));
     assert_eq!(shown("sport = -1"), "sport = *");
+    assert_eq!(shown("dst unix:/tmp/x"), "dst unix:/tmp/x");
+    assert_eq!(shown("src != netlink: or dport ge vsock:7"), "src != netlink: or dport >= vsock:7");
+    let (at, what) = noted("sport = 1 and dst unix:/tmp/x");
+    assert_eq!(at, 18..29);
+    assert_eq!(what, "unix:/tmp/x: unix sockets are neither TCP nor UDP: nothing matches, as in ss");
     let long = format!("fwmark 42{}", "x".repeat(30_000));
     assert!(noted(&long).1.len() < 120, "a remark is one line");
     for plain in ["sport = 65535", "sport != *", "fwmark 0x2a/0xff", "dst 10.0.0.1:*", "sport = -1"] {
@@ -229,6 +233,8 @@ fn conditions() -> impl Strategy<Value = Is> {
         any::<u16>().prop_map(|port| Some(port.into())),
         any::<i32>().prop_map(|n| Some(n).filter(|n| *n != -1)),
     ];
+    let beyond = prop_oneof![any::<bool>().prop_map(Beyond::At), op.clone().prop_map(Beyond::Port)];
+    let beyond_family = prop::sample::select(vec![Label::Unix, Label::Link, Label::Netlink, Label::Vsock]);
     let word = prop::sample::select(vec![Word::Comm, Word::Netns, Word::Container]);
     prop_oneof![
         (0..=ast::ALL_STATES).prop_map(|m| Is::State(m & ast::ALL_STATES)),
@@ -237,8 +243,14 @@ fn conditions() -> impl Strategy<Value = Is> {
             not,
             Host { family: None, place, port }
         )),
-        (side, op.clone(), prop::option::of(label.clone()), port)
+        (side.clone(), op.clone(), prop::option::of(label.clone()), port)
             .prop_map(|(s, op, family, port)| Is::Port(s, op, family, port)),
+        (side.clone(), beyond, beyond_family, ".*").prop_map(|(s, how, f, text)| Is::Beyond(
+            s,
+            how,
+            f,
+            text.into()
+        )),
         any::<bool>().prop_map(|not| Is::Device("od(d d\\ev".into(), 3, not)),
         any::<(u32, u32, bool)>().prop_map(|(value, mask, not)| Is::Mark { value, mask, not }),
         any::<bool>().prop_map(|not| Is::Cgroup("/a \"b)&".into(), 77, not)),

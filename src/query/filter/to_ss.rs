@@ -1,6 +1,6 @@
 //! A view as the command of `ss` that shows the same.
 
-use super::ast::{ALL_STATES, Expr, Field, Is, Op, Word};
+use super::ast::{ALL_STATES, Beyond, Expr, Field, Is, Op, Word};
 use super::print::states;
 use crate::model::{Protocol, TcpState};
 
@@ -131,6 +131,9 @@ fn foreign(is: &Is) -> Option<&'static str> {
 fn said(is: &Is) -> Expr {
     match is {
         Is::At(side, true, host) => Expr::Is(Is::At(*side, false, host.clone())).negated(),
+        Is::Beyond(side, Beyond::At(true), family, text) => {
+            Expr::Is(Is::Beyond(*side, Beyond::At(false), *family, text.clone())).negated()
+        }
         is => Expr::Is(is.clone()),
     }
 }

@@ -220,6 +220,7 @@ fn near() -> impl Strategy<Value = Expr> {
         (0..6_u8, any::<bool>()).prop_map(|(n, not)| Is::Timer(n, not)),
         (label(), any::<bool>()).prop_map(|(l, not)| Is::Family(l, not)),
         any::<bool>().prop_map(|not| Is::Keepalive(Keepalive::Off, not)),
+        (side(), op()).prop_map(|(s, op)| Is::Beyond(s, Beyond::Port(op), Label::Unix, "x".into())),
         Just(Is::Autobound),
     ];
     is.prop_map(Expr::Is).prop_recursive(4, 40, 5, |inner| {
@@ -265,4 +266,27 @@ fn what_looks_at_the_row_alone_is_put_together() {
         (1..50).map(|n| socket(TcpState::Established, &format!("10.0.0.1:{n}"), "10.9.9.9:1")).collect(),
     );
     assert_eq!(matching(&s, &many), (0..39).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_family_that_is_not_here_leaves_nothing_unless_another_follows() {
+    let s = snapshot(vec![
+        socket(TcpState::Established, "10.0.0.1:80", "10.9.9.9:5000"),
+        socket(TcpState::Established, "[2001:db8::1]:80", "[2001:db8::2]:5000"),
+    ]);
+    for text in [
+        "dst unix:/tmp/x",
+        "not dst unix:/tmp/x",
+        "dst != link:*",
+        "sport != netlink:80",
+        "sport = 80 or dport = vsock:5000",
+        "dst inet:* or dst unix:/tmp/x",
+    ] {
+        assert_eq!(matching(&s, text), [] as [usize; 0], "{text}");
+        assert_eq!(filter(text).asked().states, 0, "{text}: nor is the kernel asked for any");
+    }
+    assert_eq!(matching(&s, "dst unix:/tmp/x or dst inet:*"), [0]);
+    assert_eq!(matching(&s, "not dst unix:/tmp/x and dst inet6:*"), [1]);
+    assert_eq!(matching(&s, "sport != vsock:80 and dst inet:*"), [0]);
+    assert_eq!(matching(&s, "sport > vsock:80 and dst inet:*"), [] as [usize; 0]);
 }
