@@ -12,7 +12,7 @@ use super::peers::PeerCounter;
 use super::ports::PortCounter;
 use super::processes::{ProcessCounter, worst_fds};
 use super::rates::rates;
-use super::{Churn, History, PeerAgg, Snapshot, StateSummary, Track};
+use super::{BLOCK, Churn, History, PeerAgg, Snapshot, StateSummary, Track};
 use crate::model::{Ip, Owners, RowFlags, Sample, TableSource, Taken, TcpState, TimerKind};
 
 /// How growth of a peer is measured.
@@ -246,26 +246,27 @@ impl Analyzer {
         }
     }
 
-    /// The one pass over the rows.
+    /// The one pass over the rows, a block at a time.
     fn count(&mut self, sample: &Sample, track: &mut [Track]) -> StateSummary {
         let mut states = StateSummary::default();
-        for (row, track) in sample.table.rows.iter().zip(track) {
-            if row.flags.has(RowFlags::V6) {
-                states.v6.bump(row.state);
-            } else {
-                states.v4.bump(row.state);
+        for (rows, track) in sample.table.rows.chunks(BLOCK).zip(track.chunks_mut(BLOCK)) {
+            let mut keepalive = [None; BLOCK];
+            for ((row, track), keepalive) in rows.iter().zip(&mut *track).zip(&mut keepalive) {
+                if row.flags.has(RowFlags::V6) {
+                    states.v6.bump(row.state);
+                } else {
+                    states.v4.bump(row.state);
+                }
+                if row.timer() == TimerKind::TimeWait {
+                    states.time_wait_buckets += 1;
+                }
+                let seen = row.keepalive_seen();
+                *track = track.after_seeing(seen);
+                *keepalive = track.keepalive_after(seen);
             }
-            if row.timer() == TimerKind::TimeWait {
-                states.time_wait_buckets += 1;
-            }
-            let seen = row.keepalive_seen();
-            *track = track.after_seeing(seen);
-            self.ports.count(row, &self.listeners);
-            if row.state.has_peer() {
-                let keepalive = track.keepalive_after(seen);
-                self.peers.count(row, *track, keepalive);
-                self.listeners.count(row, keepalive);
-            }
+            self.ports.count(rows, &self.listeners);
+            self.peers.count(rows, track, &keepalive);
+            self.listeners.count(rows, &keepalive);
         }
         states.all = states.v4;
         states.all += states.v6;

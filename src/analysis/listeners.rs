@@ -1,9 +1,9 @@
 //! Listeners and the connections that came in through them.
 
-use super::ListenerAgg;
-use crate::model::{Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TcpState};
+use rustc_hash::FxHashMap;
 
-const NONE: u32 = u32::MAX;
+use super::{ListenerAgg, NOWHERE};
+use crate::model::{Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TcpState};
 
 /// Finds the listener of a connection by its local port, then by its address.
 #[derive(Debug)]
@@ -12,18 +12,11 @@ pub struct ListenerIndex {
     by_port: Box<[u32]>,
     /// A bit for each port with a listener: every socket is asked about, and this stays in the nearest cache.
     ports: Box<[u64]>,
-    /// The next listener on the same port.
-    next: Vec<u32>,
+    /// The first listener of each other address on a port.
+    beside: FxHashMap<(u16, Ip), u32>,
     /// What each listener accepts.
     accepts: Vec<Accepts>,
     listeners: Vec<ListenerAgg>,
-}
-
-/// How well a listener fits a connection, the better one greater.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    Wildcard,
-    Address,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +29,9 @@ struct Accepts {
 impl Default for ListenerIndex {
     fn default() -> Self {
         Self {
-            by_port: vec![NONE; 1 << 16].into(),
+            by_port: vec![NOWHERE; 1 << 16].into(),
             ports: vec![0; 1 << 10].into(),
-            next: Vec::new(),
+            beside: FxHashMap::default(),
             accepts: Vec::new(),
             listeners: Vec::new(),
         }
@@ -59,19 +52,18 @@ impl ListenerIndex {
                 .and_then(|n| drops.get(n))
                 .map(|d| d.drops);
             let was = earlier.iter().find(|l| l.cookie == cookie).and_then(|l| l.drops);
-            let n = u32::try_from(self.listeners.len()).unwrap_or(NONE);
-            let shares_with = self
-                .on_port(row.local_port)
-                .find(|&other| self.listeners.get(other as usize).is_some_and(|l| l.local.addr == row.local));
-            if let Some(word) = self.ports.get_mut(usize::from(row.local_port / 64)) {
-                *word |= 1 << (row.local_port % 64);
+            let n = u32::try_from(self.listeners.len()).unwrap_or(NOWHERE);
+            let shares_with = self.first_on(row.local_endpoint());
+            let dual = row.local == Ip::V6_ANY && !row.flags.has(RowFlags::V6ONLY);
+            self.accepts.push(Accepts { addr: row.local, dual });
+            match shares_with {
+                Some(other) => {
+                    if let Some(first) = self.accepts.get_mut(other as usize) {
+                        first.dual |= dual;
+                    }
+                }
+                None => self.put(row.local_endpoint(), n),
             }
-            let place = self.by_port.get_mut(usize::from(row.local_port));
-            self.next.push(place.map_or(NONE, |p| std::mem::replace(p, n)));
-            self.accepts.push(Accepts {
-                addr: row.local,
-                dual: row.local == Ip::V6_ANY && !row.flags.has(RowFlags::V6ONLY),
-            });
             self.listeners.push(ListenerAgg {
                 row: u32::try_from(at).unwrap_or(u32::MAX),
                 cookie,
@@ -89,12 +81,26 @@ impl ListenerIndex {
         }
     }
 
-    fn on_port(&self, port: u16) -> impl Iterator<Item = u32> + '_ {
-        let first = self.by_port.get(usize::from(port)).copied().unwrap_or(NONE);
-        let valid = |n: u32| (n != NONE).then_some(n);
-        std::iter::successors(valid(first), move |n| {
-            valid(self.next.get(*n as usize).copied().unwrap_or(NONE))
-        })
+    /// The first listener on an address and port.
+    fn first_on(&self, local: Endpoint) -> Option<u32> {
+        let first = self.by_port.get(usize::from(local.port)).copied()?;
+        // Most ports have listeners on one address alone.
+        let same = self.accepts.get(first as usize)?.addr == local.addr;
+        if same { Some(first) } else { self.beside.get(&(local.port, local.addr)).copied() }
+    }
+
+    /// Makes a listener the first one on its address and port.
+    fn put(&mut self, local: Endpoint, n: u32) {
+        if self.has_port(local.port) {
+            self.beside.insert((local.port, local.addr), n);
+            return;
+        }
+        if let Some(word) = self.ports.get_mut(usize::from(local.port / 64)) {
+            *word |= 1 << (local.port % 64);
+        }
+        if let Some(place) = self.by_port.get_mut(usize::from(local.port)) {
+            *place = n;
+        }
     }
 
     /// Whether any listener has this port.
@@ -103,15 +109,18 @@ impl ListenerIndex {
         self.ports.get(usize::from(port / 64)).is_some_and(|word| word >> (port % 64) & 1 != 0)
     }
 
-    /// Counts a connection at its listener, if it has one.
+    /// Counts connections at their listeners, if they have one, each with what is known of its keepalive.
     #[inline]
-    pub fn count(&mut self, row: &SocketRow, keepalive: Option<Keepalive>) {
-        if !self.has_port(row.local_port) {
-            return;
+    pub(super) fn count(&mut self, rows: &[SocketRow], keepalive: &[Option<Keepalive>]) {
+        for (row, keepalive) in rows.iter().zip(keepalive) {
+            if row.state.has_peer() && self.has_port(row.local_port) {
+                self.count_one(row, *keepalive);
+            }
         }
-        let Some(found) = self.find(row) else { return };
-        let found = self.listeners.get(found as usize).and_then(|l| l.shares_with).unwrap_or(found);
-        let Some(listener) = self.listeners.get_mut(found as usize) else { return };
+    }
+
+    fn count_one(&mut self, row: &SocketRow, keepalive: Option<Keepalive>) {
+        let Some(listener) = self.find(row).and_then(|n| self.listeners.get_mut(n as usize)) else { return };
         listener.counts.bump(row.state);
         if row.has_no_file() && matches!(row.state, TcpState::Established | TcpState::CloseWait) {
             listener.unaccepted += 1;
@@ -125,29 +134,26 @@ impl ListenerIndex {
 
     /// The listener that took this connection: one on its very address before one on the wildcard of its family.
     fn find(&self, row: &SocketRow) -> Option<u32> {
-        let v6 = row.flags.has(RowFlags::V6);
-        let mapped = row.flags.has(RowFlags::MAPPED);
-        let takes = |n: u32| -> Option<Fit> {
-            let a = self.accepts.get(n as usize)?;
-            if a.addr == row.local {
-                return Some(Fit::Address);
+        let on = |addr| self.first_on(Endpoint { addr, port: row.local_port });
+        on(row.local).or_else(|| {
+            if row.flags.has(RowFlags::V6) {
+                let takes = |n: &u32| self.accepts.get(*n as usize).is_some_and(|a| a.dual);
+                on(Ip::V6_ANY).filter(|n| takes(n) || !row.flags.has(RowFlags::MAPPED))
+            } else {
+                on(Ip::V4_ANY)
             }
-            let wildcard =
-                if v6 { a.addr == Ip::V6_ANY && (a.dual || !mapped) } else { a.addr == Ip::V4_ANY };
-            wildcard.then_some(Fit::Wildcard)
-        };
-        self.on_port(row.local_port).filter_map(|n| takes(n).map(|fit| (fit, n))).max().map(|(_, n)| n)
+        })
     }
 
     /// The listeners with their counts; the index is empty again.
     pub fn finish(&mut self) -> Vec<ListenerAgg> {
         for listener in &self.listeners {
             if let Some(place) = self.by_port.get_mut(usize::from(listener.local.port)) {
-                *place = NONE;
+                *place = NOWHERE;
             }
         }
         self.ports.fill(0);
-        self.next.clear();
+        self.beside.clear();
         self.accepts.clear();
         std::mem::take(&mut self.listeners)
     }

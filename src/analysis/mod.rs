@@ -34,5 +34,11 @@ pub use snapshot::{
     Age, Churn, CounterRate, History, ListenerAgg, PeerAgg, Snapshot, StateSummary, Track, World,
 };
 
+/// How many rows are counted together: their part of a table, and what is noted beside, stay in the nearest cache.
+const BLOCK: usize = 64;
+
+/// The index of nothing.
+const NOWHERE: u32 = u32::MAX;
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::growth::{Baseline, PeerMap, peer_map};
 use super::listeners::ListenerIndex;
+use super::{BLOCK, NOWHERE};
 use crate::model::{Endpoint, Ip, RowFlags, SocketRow, Sysctls, TcpState};
 
 /// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`), milliseconds.
@@ -150,30 +151,51 @@ impl PortCounter {
         self.bind_parity.clear();
     }
 
-    /// Counts one socket.
+    /// Counts the sockets of a block; as with peers, all places are found first.
     #[inline]
-    pub fn count(&mut self, row: &SocketRow, listeners: &ListenerIndex) {
-        let Some(low) = self.range.as_ref().filter(|r| r.contains(&row.local_port)).map(|r| *r.start())
-        else {
-            return;
-        };
-        if !row.state.has_peer() {
-            self.occupied.push(row.local_port);
-            return;
+    pub(super) fn count(&mut self, rows: &[SocketRow], listeners: &ListenerIndex) {
+        debug_assert!(rows.len() <= BLOCK, "what is beyond a block would not be counted");
+        let Some((low, high)) = self.range.as_ref().map(|r| (*r.start(), *r.end())) else { return };
+        let mut places = [NOWHERE; BLOCK];
+        for (row, place) in rows.iter().zip(&mut places) {
+            if !(low..=high).contains(&row.local_port) {
+                continue;
+            }
+            if !row.state.has_peer() {
+                self.occupied.push(row.local_port);
+            } else if !listeners.has_port(row.local_port) {
+                // The others are the far side of connections that came in.
+                *place = self.place(row);
+            }
         }
-        // The far side of a connection that came in.
-        if listeners.has_port(row.local_port) {
-            return;
+        for (row, place) in rows.iter().zip(places) {
+            let Some(d) = self.destinations.get_mut(place as usize) else { continue };
+            d.used += 1;
+            if row.state == TcpState::TimeWait {
+                d.time_wait += 1;
+                if self.reuse.frees(row) {
+                    d.reusable += 1;
+                }
+            }
+            let by_bind = (row.local_port - low) % 2 == 1;
+            if by_bind && row.flags.has(RowFlags::FULL) && !row.flags.has(RowFlags::BIND_NO_PORT) {
+                self.bind_parity.push((row.local_port, place));
+            }
         }
-        let next = u32::try_from(self.destinations.len()).unwrap_or(u32::MAX);
-        let at = match (row.local.v4_bits(), row.peer.v4_bits()) {
+    }
+
+    /// Where a destination is counted.
+    #[inline]
+    fn place(&mut self, row: &SocketRow) -> u32 {
+        let next = u32::try_from(self.destinations.len()).unwrap_or(NOWHERE);
+        let place = match (row.local.v4_bits(), row.peer.v4_bits()) {
             (Some(local), Some(peer)) => {
                 let key = u128::from(local) << 48 | u128::from(peer) << 16 | u128::from(row.peer_port);
                 *self.v4.entry(key).or_insert(next)
             }
             _ => *self.v6.entry((row.local, row.peer_endpoint())).or_insert(next),
         };
-        if at == next {
+        if place == next {
             self.destinations.push(Destination {
                 local: row.local,
                 peer: row.peer_endpoint(),
@@ -183,18 +205,7 @@ impl PortCounter {
                 growth_per_s: None,
             });
         }
-        let by_bind = (row.local_port - low) % 2 == 1;
-        if by_bind && row.flags.has(RowFlags::FULL) && !row.flags.has(RowFlags::BIND_NO_PORT) {
-            self.bind_parity.push((row.local_port, at));
-        }
-        let Some(d) = self.destinations.get_mut(at as usize) else { return };
-        d.used += 1;
-        if row.state == TcpState::TimeWait {
-            d.time_wait += 1;
-            if self.reuse.frees(row) {
-                d.reusable += 1;
-            }
-        }
+        place
     }
 
     /// The use of the ports; the counter is empty again. `now` is the time since the first sample.

@@ -165,6 +165,46 @@ fn connections_belong_to_the_most_specific_listener_of_their_family() {
 }
 
 #[test]
+fn listeners_on_many_addresses_of_a_port_are_told_apart_in_any_order() {
+    let listening: Vec<_> = (1..40).map(|n| row(Listen, &format!("10.0.0.{n}:80"), "0.0.0.0:0")).collect();
+    let connected: Vec<_> = (1..40_u16)
+        .flat_map(|n| {
+            (0..n).map(move |p| row(Established, &format!("10.0.0.{n}:80"), &format!("10.9.0.1:{}", p + 1)))
+        })
+        .collect();
+    let all: usize = connected.len();
+    for backwards in [false, true] {
+        let mut rows = listening.clone();
+        rows.push(row(Listen, "0.0.0.0:80", "0.0.0.0:0"));
+        if backwards {
+            rows.reverse();
+        }
+        rows.extend(&connected);
+        rows.push(row(Established, "10.0.0.99:80", "10.9.0.1:1"));
+        let s = derive(rows, &[]);
+        for l in &s.listeners {
+            let want = if l.local.addr == Ip::V4_ANY { 1 } else { u32::from(l.local.addr.octets()[15]) };
+            assert_eq!((l.counts.total(), l.no_keepalive, l.shares_with), (want, want, None), "{}", l.local);
+        }
+        assert_eq!(s.peers[0].counts.total() as usize, all + 1, "every block of the table is counted");
+        assert_eq!(s.states.v4[Established] as usize, all + 1);
+    }
+}
+
+#[test]
+fn of_two_wildcards_of_ipv6_one_that_takes_ipv4_is_enough() {
+    let dual = row(Listen, "[::]:80", "[::]:0");
+    let mut alone = dual;
+    alone.flags = RowFlags::V6.with(RowFlags::V6ONLY);
+    let mut mapped = row(Established, "10.0.0.3:80", "10.0.0.9:1");
+    mapped.flags = RowFlags::V6.with(RowFlags::MAPPED);
+    for listening in [[dual, alone], [alone, dual]] {
+        let s = derive(listening.into_iter().chain([mapped]).collect(), &[]);
+        assert_eq!((s.listeners[0].counts.total(), s.listeners[1].shares_with), (1, Some(0)));
+    }
+}
+
+#[test]
 fn listeners_that_share_an_address_point_at_the_first_and_drops_are_differences() {
     let mut a = Analyzer::default();
     let first = row(Listen, "0.0.0.0:80", "0.0.0.0:0");

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fd::OwnedFd;
 
 use crate::model::{ListenerDrops, SocketRow, Table, TcpState};
-use crate::wire::inet_diag::{decode_drops, decode_row};
+use crate::wire::inet_diag::{Reply, decode_drops};
 
 /// How far back a row may come again. The kernel resumes a dump at a position inside a hash chain, so an insertion
 /// at its head repeats rows of that chain and no others (`tcp_diag_dump` in `net/ipv4/tcp_diag.c`).
@@ -51,12 +51,12 @@ impl Intake {
     /// Takes a reply in.
     #[inline]
     pub fn take(&mut self, payload: &[u8]) {
-        let Some((mut row, origin)) = decode_row(payload) else {
+        let Some(reply) = Reply::new(payload) else {
             self.malformed += 1;
             return;
         };
-        row.origin = self.table.intern(origin);
-        let cookie = row.cookie();
+        let origin = self.table.intern(reply.origin());
+        let cookie = reply.cookie();
         let next = u32::try_from(self.table.rows.len()).unwrap_or(u32::MAX);
         let (slot, tag) = slot_of(cookie);
         let latest = self.recent.get(slot).filter(|r| r.tag == tag).map(|r| r.at);
@@ -69,14 +69,14 @@ impl Intake {
             && let Some(old) = self.table.rows.get_mut(at as usize)
         {
             // The later reply is the fresher one.
-            *old = row;
+            *old = reply.row(origin);
             self.duplicates += 1;
             return;
         }
         if let Some(place) = self.recent.get_mut(slot) {
             *place = Recent { tag, at: next };
         }
-        match row.state {
+        match reply.state() {
             TcpState::BoundInactive => {
                 self.bound.insert(cookie, next);
             }
@@ -87,7 +87,7 @@ impl Intake {
             }
             _ => {}
         }
-        self.table.rows.push(row);
+        self.table.rows.push(reply.row(origin));
     }
 
     /// Takes our own socket out again. Nothing may be taken in after this.

@@ -7,7 +7,7 @@ use super::intake::Intake;
 use crate::model::Condition;
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
 use crate::wire::bytecode::program;
-use crate::wire::inet_diag::decode_row;
+use crate::wire::inet_diag::Reply;
 use crate::wire::request::{ALL_STATES, Dump, Extensions, Families};
 
 /// The way this kernel is asked, found out once.
@@ -118,7 +118,7 @@ impl Walker {
         for families in self.requests() {
             let (families, extensions) = (*families, Extensions::NONE);
             let dump = Dump { families, states, extensions, local_port: 0, program: &program };
-            let replies = |payload: &[u8]| cookies.extend(decode_row(payload).map(|(row, _)| row.cookie()));
+            let replies = |payload: &[u8]| cookies.extend(Reply::new(payload).map(|reply| reply.cookie()));
             self.socket.dump(|seq| dump.message(seq), replies).ok()?;
         }
         Some(cookies)

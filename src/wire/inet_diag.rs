@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::netlink::Attributes;
 use crate::model::{
-    ForeignText, Ip, Origin, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo, TcpState,
+    Endpoint, ForeignText, Ip, Origin, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo, TcpState,
 };
 
 const AF_INET: u8 = 2;
@@ -95,36 +95,123 @@ fn c_string(payload: &[u8]) -> ForeignText {
 }
 
 #[inline]
-fn address(family: u8, raw: [u8; 16]) -> Option<Ip> {
-    match family {
-        AF_INET => {
-            let [a, b, c, d, ..] = raw;
-            Some(Ip::from_v4_octets([a, b, c, d]))
+fn address(v6: bool, raw: [u8; 16]) -> Ip {
+    if v6 {
+        Ip::from_v6_octets(raw)
+    } else {
+        let [a, b, c, d, ..] = raw;
+        Ip::from_v4_octets([a, b, c, d])
+    }
+}
+
+/// One reply of a TCP dump. What hangs on a search or a decision is read at once, the rest when the row is made: so many
+/// fields at a time are more than a processor has registers.
+pub struct Reply<'a> {
+    msg: &'a DiagMsg,
+    state: TcpState,
+    attributes: Told,
+}
+
+/// What the attributes of a reply say.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Told {
+    flags: RowFlags,
+    mark: Option<u32>,
+    cgroup_id: Option<u64>,
+}
+
+impl<'a> Reply<'a> {
+    /// Reads the payload of a reply. `None` for bytes that are no TCP socket of a family and state that we know.
+    ///
+    /// State 7 becomes [`TcpState::BoundInactive`]: a TCP dump has no other way to report it, because closed sockets are
+    /// in no hash table.
+    #[must_use]
+    #[inline]
+    pub fn new(payload: &'a [u8]) -> Option<Self> {
+        let mut reply = Self::of_any_protocol(payload)?;
+        if reply.0.state == TcpState::Close {
+            reply.0.state = TcpState::BoundInactive;
         }
-        AF_INET6 => Some(Ip::from_v6_octets(raw)),
-        _ => None,
+        let attributes = reply.1;
+        reply.0.attributes = usual_attributes(attributes).unwrap_or_else(|| {
+            let mut told = Told::default();
+            for (kind, value) in Attributes::new(attributes) {
+                told.add(kind, value);
+            }
+            told
+        });
+        Some(reply.0)
+    }
+
+    /// Without its attributes, which follow.
+    #[inline]
+    fn of_any_protocol(payload: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (msg, attributes) = DiagMsg::ref_from_prefix(payload).ok()?;
+        let known = matches!(msg.family, AF_INET | AF_INET6);
+        let state = TcpState::from_kernel(msg.state).filter(|_| known)?;
+        Some((Self { msg, state, attributes: Told::default() }, attributes))
+    }
+
+    /// The socket's cookie.
+    #[must_use]
+    #[inline]
+    pub const fn cookie(&self) -> u64 {
+        let [lo, hi] = &self.msg.cookie;
+        lo.get() as u64 | (hi.get() as u64) << 32
+    }
+
+    /// The socket's state.
+    #[must_use]
+    #[inline]
+    pub const fn state(&self) -> TcpState {
+        self.state
+    }
+
+    /// What it shares with others.
+    #[must_use]
+    #[inline]
+    pub const fn origin(&self) -> Origin {
+        let Told { mark, cgroup_id, .. } = self.attributes;
+        Origin { uid: self.msg.uid.get(), ifindex: self.msg.interface.get(), mark, cgroup_id, netns: 0 }
+    }
+
+    /// The row, with the number of its origin.
+    #[must_use]
+    #[inline]
+    pub fn row(&self, origin: u32) -> SocketRow {
+        let msg = self.msg;
+        let v6 = msg.family == AF_INET6;
+        let (local, peer) = (address(v6, msg.local), address(v6, msg.peer));
+        let mut row = SocketRow::new(
+            self.state,
+            Endpoint { addr: local, port: msg.local_port.get() },
+            Endpoint { addr: peer, port: msg.peer_port.get() },
+        );
+        row.flags = self.attributes.flags;
+        if v6 {
+            row.flags = row.flags.with(RowFlags::V6);
+            if local.is_v4() {
+                row.flags = row.flags.with(RowFlags::MAPPED);
+            }
+        }
+        let [lo, hi] = msg.cookie;
+        row.set_cookie(lo.get(), hi.get());
+        row.timer_raw = msg.timer;
+        row.retrans = msg.retrans;
+        row.expires_ms = msg.expires.get();
+        row.recv_q = msg.recv_q.get();
+        row.send_q = msg.send_q.get();
+        row.inode = msg.inode.get();
+        row.origin = origin;
+        row
     }
 }
 
 /// Decodes the payload of one reply into a row and what it shares with others. [`SocketRow::origin`] is left 0: the
-/// table that keeps the row numbers it. `None` for bytes that are no TCP socket of a family and state that we know.
-///
-/// State 7 becomes [`TcpState::BoundInactive`]: a TCP dump has no other way to report it, because closed sockets are
-/// in no hash table.
+/// table that keeps the row numbers it. `None` as in [`Reply::new`].
 #[must_use]
-#[inline]
 pub fn decode_row(payload: &[u8]) -> Option<(SocketRow, Origin)> {
-    let (msg, attributes) = DiagMsg::ref_from_prefix(payload).ok()?;
-    let (mut row, mut origin) = fixed_part(msg)?;
-    if row.state == TcpState::Close {
-        row.state = TcpState::BoundInactive;
-    }
-    if !usual_attributes(attributes, &mut row, &mut origin) {
-        for (kind, value) in Attributes::new(attributes) {
-            shared_attribute(kind, value, &mut row, &mut origin);
-        }
-    }
-    Some((row, origin))
+    Reply::new(payload).map(|reply| (reply.row(0), reply.origin()))
 }
 
 /// The same for a reply of a UDP dump, with buffers and drops if the kernel sent them. A UDP socket is `ESTABLISHED` when
@@ -132,69 +219,38 @@ pub fn decode_row(payload: &[u8]) -> Option<(SocketRow, Origin)> {
 /// `net/ipv4/udp.c`).
 #[must_use]
 pub fn decode_datagram(payload: &[u8]) -> Option<(SocketRow, Origin, Option<SkMemInfo>)> {
-    let (msg, attributes) = DiagMsg::ref_from_prefix(payload).ok()?;
-    let (mut row, mut origin) = fixed_part(msg)?;
+    let (mut reply, attributes) = Reply::of_any_protocol(payload)?;
     let mut mem = None;
     for (kind, value) in Attributes::new(attributes) {
         match kind {
             attr::SKMEMINFO => mem = Some(memory(value)),
-            _ => shared_attribute(kind, value, &mut row, &mut origin),
+            _ => reply.attributes.add(kind, value),
         }
     }
-    Some((row, origin, mem))
+    Some((reply.row(0), reply.origin(), mem))
 }
 
+/// The attributes of a reply if they are those that nearly every reply of a table has: a walk over them costs as much as
+/// the rest of the row. `None` if they are others.
 #[inline]
-fn fixed_part(msg: &DiagMsg) -> Option<(SocketRow, Origin)> {
-    let local = address(msg.family, msg.local)?;
-    let peer = address(msg.family, msg.peer)?;
-    let mut row = SocketRow::new(
-        TcpState::from_kernel(msg.state)?,
-        crate::model::Endpoint { addr: local, port: msg.local_port.get() },
-        crate::model::Endpoint { addr: peer, port: msg.peer_port.get() },
-    );
-    if msg.family == AF_INET6 {
-        row.flags = RowFlags::V6;
-        if local.is_v4() {
-            row.flags = row.flags.with(RowFlags::MAPPED);
-        }
-    }
-    let [lo, hi] = msg.cookie;
-    row.set_cookie(lo.get(), hi.get());
-    row.timer_raw = msg.timer;
-    row.retrans = msg.retrans;
-    row.expires_ms = msg.expires.get();
-    row.recv_q = msg.recv_q.get();
-    row.send_q = msg.send_q.get();
-    row.inode = msg.inode.get();
-    let origin =
-        Origin { uid: msg.uid.get(), ifindex: msg.interface.get(), mark: None, cgroup_id: None, netns: 0 };
-    Some((row, origin))
-}
-
-/// Takes the attributes of a reply if they are those that nearly every reply of a table has: a walk over them costs as much
-/// as the rest of the row. Takes nothing, and says so, if they are others.
-#[inline]
-fn usual_attributes(attributes: &[u8], row: &mut SocketRow, origin: &mut Origin) -> bool {
-    let Ok((begin, rest)) = UsualShutdown::ref_from_prefix(attributes) else { return false };
+fn usual_attributes(attributes: &[u8]) -> Option<Told> {
+    let (begin, rest) = UsualShutdown::ref_from_prefix(attributes).ok()?;
     let (mark, rest) = match UsualMark::ref_from_prefix(rest) {
         Ok((mark, after)) if mark.header == header(attr::MARK, 4) => (Some(mark.mark.get()), after),
         _ => (None, rest),
     };
-    let Ok(end) = UsualEnd::ref_from_bytes(rest) else { return false };
+    let end = UsualEnd::ref_from_bytes(rest).ok()?;
     if begin.header != header(attr::SHUTDOWN, 1)
         || end.cgroup_header != header(attr::CGROUP_ID, 8)
         || end.sockopt_header != header(attr::SOCKOPT, 2)
     {
-        return false;
+        return None;
     }
-    row.flags = shut(row.flags, begin.shutdown);
+    let mut flags = shut(RowFlags::default(), begin.shutdown);
     if end.sockopt[1] & SOCKOPT_BIND_NO_PORT != 0 {
-        row.flags = row.flags.with(RowFlags::BIND_NO_PORT);
+        flags = flags.with(RowFlags::BIND_NO_PORT);
     }
-    origin.mark = mark;
-    origin.cgroup_id = Some(end.cgroup_id.get());
-    true
+    Some(Told { flags, mark, cgroup_id: Some(end.cgroup_id.get()) })
 }
 
 /// The flags of a full socket with these bits of `sk_shutdown`.
@@ -210,21 +266,23 @@ const fn shut(flags: RowFlags, bits: u8) -> RowFlags {
     flags
 }
 
-#[inline]
-fn shared_attribute(kind: u16, value: &[u8], row: &mut SocketRow, origin: &mut Origin) {
-    match kind {
-        attr::SHUTDOWN => row.flags = shut(row.flags, value.first().copied().unwrap_or(0)),
-        attr::CGROUP_ID => {
-            origin.cgroup_id = native_endian::U64::read_from_prefix(value).ok().map(|(id, _)| id.get());
+impl Told {
+    #[inline]
+    fn add(&mut self, kind: u16, value: &[u8]) {
+        match kind {
+            attr::SHUTDOWN => self.flags = shut(self.flags, value.first().copied().unwrap_or(0)),
+            attr::CGROUP_ID => {
+                self.cgroup_id = native_endian::U64::read_from_prefix(value).ok().map(|(id, _)| id.get());
+            }
+            attr::SOCKOPT if value.get(1).is_some_and(|b| b & SOCKOPT_BIND_NO_PORT != 0) => {
+                self.flags = self.flags.with(RowFlags::BIND_NO_PORT);
+            }
+            attr::SKV6ONLY if value.first().is_some_and(|b| *b != 0) => {
+                self.flags = self.flags.with(RowFlags::V6ONLY);
+            }
+            attr::MARK => self.mark = number(value),
+            _ => {}
         }
-        attr::SOCKOPT if value.get(1).is_some_and(|b| b & SOCKOPT_BIND_NO_PORT != 0) => {
-            row.flags = row.flags.with(RowFlags::BIND_NO_PORT);
-        }
-        attr::SKV6ONLY if value.first().is_some_and(|b| *b != 0) => {
-            row.flags = row.flags.with(RowFlags::V6ONLY);
-        }
-        attr::MARK => origin.mark = number(value),
-        _ => {}
     }
 }
 
@@ -407,14 +465,12 @@ mod tests {
                 bytes[at] = value;
             }
             bytes.truncate(bytes.len() - cut * 4);
-            let (msg, rest) = DiagMsg::ref_from_prefix(&bytes).unwrap();
-            let mut walked = fixed_part(msg).unwrap();
+            let (mut walked, rest) = Reply::of_any_protocol(&bytes).unwrap();
             for (kind, value) in Attributes::new(rest) {
-                shared_attribute(kind, value, &mut walked.0, &mut walked.1);
+                walked.attributes.add(kind, value);
             }
-            prop_assert_eq!(decode_row(&bytes).unwrap(), walked);
-            let mut taken = fixed_part(msg).unwrap();
-            let usual = usual_attributes(rest, &mut taken.0, &mut taken.1);
+            prop_assert_eq!(Reply::new(&bytes).unwrap().attributes, walked.attributes);
+            let usual = usual_attributes(rest).is_some();
             prop_assert!(usual || (change.is_some() || cut > 0), "what the kernel sends is taken the short way");
         }
 

@@ -73,8 +73,8 @@ impl Filter {
                 _ => {}
             }
         }
-        let none = expr.family().is_some_and(|family| !family.is_here());
-        let states = if none { 0 } else { possible_states(&expr, false) };
+        let elsewhere = expr.family().is_some_and(|family| !family.is_here());
+        let states = if elsewhere { 0 } else { possible_states(&expr, false) };
         Self { expr, node, needs, states, notes: Box::default() }
     }
 
