@@ -30,8 +30,11 @@ impl PeerAgg {
             Some(Keepalive::Unknown) => self.unknown_keepalive += 1,
             None => {}
         }
-        self.recv_q += u64::from(row.recv_q);
-        self.send_q += u64::from(row.send_q);
+        // Most queues are empty, and their sums lie apart from the rest.
+        if row.recv_q | row.send_q != 0 {
+            self.recv_q += u64::from(row.recv_q);
+            self.send_q += u64::from(row.send_q);
+        }
         if track.since_ds() < self.oldest.since_ds() {
             self.oldest = track;
         }

@@ -9,6 +9,7 @@ use crate::model::{
     Asked, Completeness, Condition, Gap, ListenerDrops, RowFlags, Table, TableSource, TcpState,
 };
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
+use crate::sys::several_processors;
 use crate::wire::request::{ALL_STATES, Extensions};
 
 /// Which address families are wanted.
@@ -36,6 +37,9 @@ pub struct Dumped {
 
 /// For how many sockets there is room at the first dump.
 const FIRST_ROOM: usize = 1024;
+
+/// From so many sockets on a second thread is worth it, which costs a tenth of a millisecond.
+const LARGE: usize = 1 << 16;
 
 /// What a dumper learns from its first dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +134,8 @@ impl Dumper {
             if states == 0 {
                 continue;
             }
-            match self.walk(Errand { states, extensions }, &mut intake) {
+            let apart = states != listening && self.reads_apart();
+            match self.walk(Errand { states, extensions, apart }, &mut intake) {
                 Ok(report) => {
                     gaps.extend(report.gaps);
                     if states == listening {
@@ -190,6 +195,11 @@ impl Dumper {
         for row in table.rows.iter_mut().filter(|row| chosen.contains(&row.cookie())) {
             row.flags = row.flags.with(RowFlags::AUTOBOUND);
         }
+    }
+
+    /// Whether the replies about connections are read on a thread of their own. Two dumps at once use two processors already.
+    fn reads_apart(&self) -> bool {
+        self.second.is_none() && self.capacity >= LARGE && several_processors()
     }
 
     fn walk(&mut self, errand: Errand, intake: &mut Intake) -> Result<DumpReport, DumpError> {

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
-use crate::sys::{current_netns, read_host, read_procfs_table};
+use crate::sys::{current_netns, read_host, read_procfs_table, several_processors};
 use crate::wire::inet_diag::decode_detail;
 use crate::wire::request::exact;
 
@@ -109,9 +109,8 @@ impl Live {
     /// A socket for a second processor, where there is a hurry and it is of use. Older kernels do not run two dumps at the
     /// same time, and two of them take longer than one.
     fn second(&self) -> Option<DiagSocket> {
-        let several = || std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
         let useful = self.host.kernel_version().is_some_and(|v| v >= TWO_DUMPS_SINCE);
-        (self.options.hurry && useful && several()).then(DiagSocket::open)?.ok()
+        (self.options.hurry && useful && several_processors()).then(DiagSocket::open)?.ok()
     }
 
     /// Lets go of the namespace: an open socket would keep it alive after its last process.

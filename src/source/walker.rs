@@ -33,6 +33,8 @@ pub struct Errand {
     pub states: u32,
     /// What the kernel should add to each reply.
     pub extensions: Extensions,
+    /// Replies are read on a thread of their own.
+    pub apart: bool,
 }
 
 /// One `sock_diag` socket and what is asked of it.
@@ -96,9 +98,14 @@ impl Walker {
         errand: Errand,
         intake: &mut Intake,
     ) -> Result<DumpReport, DumpError> {
-        let Errand { states, extensions } = errand;
+        let Errand { states, extensions, apart } = errand;
         let dump = Dump { families, states, extensions, local_port: 0, program: &self.program };
-        self.socket.dump(|seq| dump.message(seq), |payload| intake.take(payload))
+        let request = |seq| dump.message(seq);
+        if apart {
+            self.socket.dump_apart(request, |payload| intake.take(payload))
+        } else {
+            self.socket.dump(request, |payload| intake.take(payload))
+        }
     }
 
     const fn requests(&self) -> &'static [Families] {

@@ -1,5 +1,7 @@
 //! The `NETLINK_SOCK_DIAG` socket.
 
+mod apart;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -87,10 +89,17 @@ impl DiagSocket {
     }
 
     /// Receives one datagram and returns its length; larger than the buffer if it was cut off.
-    fn receive(&mut self) -> io::Result<usize> {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let trunc = i32::try_from(RecvFlags::TRUNC.bits()).unwrap_or(0);
-        let (socket, buffer) = (&self.socket, &mut self.buffer);
-        retry(|| socket.recv(&mut &mut buffer[..], trunc))
+        retry(|| self.socket.recv(&mut &mut buffer[..], trunc))
+    }
+
+    /// Receives one datagram into the buffer of the socket.
+    fn receive_one(&mut self) -> io::Result<&[u8]> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let len = self.receive(&mut buffer);
+        self.buffer = buffer;
+        Ok(self.buffer.get(..len?).unwrap_or(&self.buffer))
     }
 
     /// Runs a dump and hands every reply to `on_reply`. Errors inside `NLMSG_DONE`, `ENOBUFS`, truncation and
@@ -101,12 +110,30 @@ impl DiagSocket {
     pub fn dump(
         &mut self,
         build: impl FnOnce(u32) -> Vec<u8>,
-        mut on_reply: impl FnMut(&[u8]),
+        on_reply: impl FnMut(&[u8]),
+    ) -> Result<DumpReport, DumpError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut at_once = AtOnce { buffer, on_reply };
+        let report = self.run(build, &mut at_once);
+        self.buffer = at_once.buffer;
+        report
+    }
+
+    /// Runs a dump into a sink.
+    fn run(
+        &mut self,
+        build: impl FnOnce(u32) -> Vec<u8>,
+        sink: &mut dyn Sink,
     ) -> Result<DumpReport, DumpError> {
         self.send(build).map_err(|e| DumpError::Io(errno(&e)))?;
         let mut report = DumpReport::default();
         loop {
-            let len = match self.receive() {
+            let room = sink.room();
+            let len = match self.receive(room) {
+                Ok(len) if len > room.len() => {
+                    report.add(Gap::Truncated);
+                    room.len()
+                }
                 Ok(len) => len,
                 Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
                     report.add(Gap::Lost);
@@ -122,16 +149,7 @@ impl DiagSocket {
                 }
                 Err(e) => return Err(DumpError::Io(errno(&e))),
             };
-            let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
-            if len > self.buffer.len() {
-                report.add(Gap::Truncated);
-            }
-            let mut messages = Messages::new(datagram);
-            let end = read_messages(&mut messages, self.seq, &mut report, &mut on_reply);
-            if messages.malformed() && len <= self.buffer.len() {
-                report.add(Gap::Malformed(1));
-            }
-            match end {
+            match sink.take(len, self.seq, &mut report) {
                 Some(0) => return Ok(report),
                 Some(n) => return Err(DumpError::Kernel(n)),
                 None => {}
@@ -151,9 +169,8 @@ impl DiagSocket {
     ) -> io::Result<Option<T>> {
         self.send(build)?;
         loop {
-            let len = self.receive()?;
             let seq = self.seq;
-            let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
+            let datagram = self.receive_one()?;
             let Some(message) = Messages::new(datagram).find(|m| m.seq == seq) else { continue };
             if message.kind != netlink::ERROR {
                 return Ok(decode(message.payload));
@@ -173,9 +190,8 @@ impl DiagSocket {
     pub fn order(&mut self, build: impl FnOnce(u32) -> Vec<u8>) -> io::Result<()> {
         self.send(build)?;
         loop {
-            let len = self.receive()?;
             let seq = self.seq;
-            let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
+            let datagram = self.receive_one()?;
             let Some(message) = Messages::new(datagram).find(|m| m.seq == seq) else { continue };
             return match message.errno() {
                 0 => Ok(()),
@@ -185,14 +201,41 @@ impl DiagSocket {
     }
 }
 
+/// Where the datagrams of a dump go.
+trait Sink {
+    /// Where the next one is received: at least [`BUFFER`] bytes.
+    fn room(&mut self) -> &mut [u8];
+
+    /// Takes the one that was received there; returns the error number with which the dump ended, if it did.
+    fn take(&mut self, len: usize, seq: u32, report: &mut DumpReport) -> Option<i32>;
+}
+
+/// Reads each datagram as it comes.
+struct AtOnce<F> {
+    buffer: Box<[u8]>,
+    on_reply: F,
+}
+
+impl<F: FnMut(&[u8])> Sink for AtOnce<F> {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
+    fn take(&mut self, len: usize, seq: u32, report: &mut DumpReport) -> Option<i32> {
+        let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
+        read_messages(datagram, seq, report, &mut self.on_reply)
+    }
+}
+
 /// Hands the replies of one datagram over; returns the error number with which the dump ended, if it did.
 #[inline]
 fn read_messages(
-    messages: &mut Messages<'_>,
+    datagram: &[u8],
     seq: u32,
     report: &mut DumpReport,
     on_reply: &mut impl FnMut(&[u8]),
 ) -> Option<i32> {
+    let mut messages = Messages::new(datagram);
     for Message { kind, flags, seq: theirs, payload } in messages.by_ref() {
         if theirs != seq {
             continue;
@@ -206,6 +249,10 @@ fn read_messages(
             }
             _ => on_reply(payload),
         }
+    }
+    // What was cut off ends in the middle of a message, and is told as cut off.
+    if messages.malformed() && !report.gaps.contains(&Gap::Truncated) {
+        report.add(Gap::Malformed(1));
     }
     None
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::model::{ForeignText, Host, Netns, Privileges};
 
@@ -59,6 +60,14 @@ fn mounted_name(dir: &str, id: (u64, u64)) -> Option<ForeignText> {
         let same = (there.st_dev(), there.st_ino()) == id;
         same.then(|| ForeignText::from_bytes(entry.file_name().as_encoded_bytes()))
     })
+}
+
+/// Whether this program may use more than one processor, as it was at the first question.
+#[must_use]
+pub fn several_processors() -> bool {
+    static SEVERAL: LazyLock<bool> =
+        LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1));
+    *SEVERAL
 }
 
 #[cfg(test)]

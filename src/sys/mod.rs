@@ -17,7 +17,7 @@ pub mod rtnl;
 mod socket_options;
 pub mod sockopt;
 
-pub use host::{current_netns, read_host};
+pub use host::{current_netns, read_host, several_processors};
 pub use kernel_log::KernelLog;
 pub use proc_facts::{FactsReader, read_facts};
 pub use procfs_table::{read_procfs_table, read_procfs_udp};
