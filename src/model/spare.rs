@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use super::SocketRow;
 
-/// From so many rows on it is worth it: a megabyte.
-const LARGE: usize = 1 << 14;
+/// From so many rows on it is worth it: the allocator then takes their memory from the kernel each time.
+const LARGE: usize = 1 << 12;
 
 static SPARE: Mutex<Vec<SocketRow>> = Mutex::new(Vec::new());
 

@@ -8,7 +8,9 @@ use tcptop::analysis::rates;
 use tcptop::lab::{Host, Lab};
 use tcptop::model::{Facts, Ip, Reading, RowFlags, Scope, SocketRow, Table, TcpState, sysctl::SPECS};
 use tcptop::source::{Live, LiveOptions, Source};
+use tcptop::sys::diag::{DiagSocket, DumpError};
 use tcptop::sys::{FactsReader, current_netns, read_facts, read_procfs_table};
+use tcptop::wire::request::{ALL_STATES, Dump, Extensions, Families};
 
 use crate::harness::{lab, wait_for};
 use crate::states::zoo;
@@ -174,5 +176,42 @@ fn two_dumps_at_the_same_time_say_what_one_says() {
                 drop((clients, served));
             })
             .unwrap();
+    });
+}
+
+#[test]
+fn replies_that_are_read_on_another_thread_are_those_that_come() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        host.run(|| {
+            // More than one batch holds: 124 bytes each.
+            let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
+            let pair = || (TcpStream::connect("127.0.0.1:7000").unwrap(), listener.accept().unwrap());
+            let pairs: Vec<_> = (0..1500).map(|_| pair()).collect();
+            let dump = Dump {
+                families: Families::Both,
+                states: ALL_STATES,
+                extensions: Extensions::NONE,
+                local_port: 0,
+                program: &[],
+            };
+            let mut socket = DiagSocket::open().unwrap();
+            let cookie = |reply: &[u8]| reply[44..52].to_vec();
+            let (mut at_once, mut apart) = (Vec::new(), Vec::new());
+            let report = socket.dump(|seq| dump.message(seq), |reply| at_once.push(cookie(reply))).unwrap();
+            let other =
+                socket.dump_apart(|seq| dump.message(seq), |reply| apart.push(cookie(reply))).unwrap();
+            assert_eq!((report.gaps, other.gaps), (vec![], vec![]));
+            assert_eq!(at_once.len(), 2 * pairs.len() + 1);
+            assert!(at_once == apart, "{} and {} replies", at_once.len(), apart.len());
+            // The socket can be asked on.
+            let again = socket.dump_apart(|seq| dump.message(seq), |_| ()).unwrap();
+            assert_eq!(again.gaps, []);
+            let refused = Dump { program: &[1, 2, 3, 4], ..dump };
+            let mut none = 0;
+            let error = socket.dump_apart(|seq| refused.message(seq), |_| none += 1).unwrap_err();
+            assert_eq!((error, none), (DumpError::Kernel(22), 0));
+        })
+        .unwrap();
     });
 }
