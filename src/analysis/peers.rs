@@ -47,11 +47,13 @@ pub struct PeerCounter {
     v4: PeerMap<u32, u32>,
     v6: PeerMap<Ip, u32>,
     peers: Vec<PeerAgg>,
+    /// How many there were at the look before: a list that grows is copied again and again.
+    expected: usize,
 }
 
 impl Default for PeerCounter {
     fn default() -> Self {
-        Self { v4: peer_map(), v6: peer_map(), peers: Vec::new() }
+        Self { v4: peer_map(), v6: peer_map(), peers: Vec::new(), expected: 0 }
     }
 }
 
@@ -62,6 +64,9 @@ impl PeerCounter {
     #[inline]
     pub(super) fn count(&mut self, rows: &[SocketRow], tracks: &[Track], keepalive: &[Option<Keepalive>]) {
         debug_assert!(rows.len() <= BLOCK, "what is beyond a block would not be counted");
+        if self.peers.capacity() == 0 {
+            self.peers.reserve_exact(self.expected + self.expected / 16);
+        }
         let mut places = [NOWHERE; BLOCK];
         for (row, place) in rows.iter().zip(&mut places) {
             if row.state.has_peer() {
@@ -94,6 +99,7 @@ impl PeerCounter {
     pub fn finish(&mut self) -> Vec<PeerAgg> {
         self.v4.clear();
         self.v6.clear();
+        self.expected = self.peers.len();
         std::mem::take(&mut self.peers)
     }
 }

@@ -212,19 +212,22 @@ impl PortCounter {
     pub fn finish(&mut self, now: Duration) -> PortUse {
         self.v4.clear();
         self.v6.clear();
-        let mut destinations = std::mem::take(&mut self.destinations);
-        let destination_count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
+        // The list stays, so that it need not grow again.
+        let mut all = std::mem::take(&mut self.destinations);
+        let destination_count = u32::try_from(all.len()).unwrap_or(u32::MAX);
         self.occupied.sort_unstable();
         self.occupied.dedup();
         let (reserved, occupied) = self.taken_out();
-        let suspected_binds = self.suspected_binds(&destinations);
+        let suspected_binds = self.suspected_binds(&all);
         let size = self.range.as_ref().map_or(0, |r| u32::from(*r.end()) - u32::from(*r.start()) + 1);
         // Fullest first; ties by address, so that the order does not change from look to look.
         let order = |d: &Destination| (std::cmp::Reverse(d.used), d.peer, d.local);
-        if destinations.len() > PortUse::KEEP {
-            destinations.select_nth_unstable_by_key(PortUse::KEEP, order);
-            destinations.truncate(PortUse::KEEP);
+        if all.len() > PortUse::KEEP {
+            all.select_nth_unstable_by_key(PortUse::KEEP, order);
         }
+        let mut destinations = all.get(..PortUse::KEEP).unwrap_or(&all).to_vec();
+        all.clear();
+        self.destinations = all;
         destinations.sort_unstable_by_key(order);
         for d in &mut destinations {
             d.growth_per_s = self.growth.growth_per_s(&(d.local, d.peer), d.used, now);
