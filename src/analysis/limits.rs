@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ListenerAgg, PortUse};
-use crate::model::{Endpoint, Facts, Ip, Reading, Scope, Sockstat, TableSource};
+use crate::model::{Endpoint, Facts, Ip, Protocols, Reading, Scope, Sockstat, TableSource};
 
 /// The limits of the contract.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -39,6 +39,19 @@ impl LimitId {
             Self::OpenFiles => "open_files",
             Self::AcceptQueue => "accept_queue",
             Self::ProcessFds => "process_fds",
+        }
+    }
+
+    /// What meets it.
+    #[must_use]
+    pub const fn about(self) -> Protocols {
+        match self {
+            Self::Conntrack | Self::OpenFiles | Self::ProcessFds => Protocols::BOTH,
+            Self::EphemeralPorts
+            | Self::TimeWaitBuckets
+            | Self::Orphans
+            | Self::TcpMemory
+            | Self::AcceptQueue => Protocols::TCP,
         }
     }
 }

@@ -34,7 +34,8 @@ pub(super) struct Args {
     /// TCP sockets; this is what is looked at if neither is named
     #[arg(short, long, global = true, help_heading = "What to look at")]
     tcp: bool,
-    /// UDP sockets: the screen begins with them, list shows them instead of TCP, or both with -t
+    /// UDP sockets: the screen begins with them, list and report show them instead of TCP, check judges what concerns them;
+    /// both with -t
     #[arg(short, long, global = true, help_heading = "What to look at")]
     udp: bool,
     /// The network namespace of a name, process id or path, or all; without it, the one that tcptop runs in
@@ -90,7 +91,7 @@ pub(super) enum ColorWhen {
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
-    /// One look at the machine: states, limits, peers, listeners, ports
+    /// One look at the machine: states, limits, peers, listeners, ports; with --udp, UDP sockets and what they drop
     Report(ReportArgs),
     /// The socket table
     List(ListArgs),
@@ -137,6 +138,10 @@ pub(super) struct ReportArgs {
     /// For programs
     #[arg(long)]
     pub(super) json: bool,
+    /// How long to observe, in seconds: what counters and drops do meanwhile, and rules that need more than one look [default:
+    /// one look, with --udp one second]
+    #[arg(long, value_name = "SEC", value_parser = interval)]
+    pub(super) interval: Option<Duration>,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
 }
@@ -290,8 +295,7 @@ impl Args {
             let why = "a filter comes after its command: tcptop list state established";
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
-        if args.udp && !matches!(args.command, None | Some(Command::List(_))) {
-            let why = "--udp is for the screen and for list";
+        if let Some(why) = args.no_udp() {
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         if args.resolve && !matches!(args.command, None | Some(Command::List(_) | Command::Report(_))) {
@@ -299,6 +303,19 @@ impl Args {
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         args
+    }
+
+    /// Why UDP was asked for in vain.
+    const fn no_udp(&self) -> Option<&'static str> {
+        match self.command {
+            _ if !self.udp => None,
+            None | Some(Command::List(_) | Command::Report(_) | Command::Check(_)) => None,
+            Some(Command::Kill(_)) => Some(
+                "--udp is not for kill, which closes TCP connections: a UDP socket is closed by the process that holds it; \
+                 tcptop list --udp --columns local,process names that",
+            ),
+            Some(_) => Some("--udp is for the screen, for list, for report and for check"),
+        }
     }
 
     /// The time between two looks of the live screen.
@@ -328,6 +345,11 @@ impl Args {
     /// The tables that were asked for.
     pub(super) const fn protocols(&self) -> Protocols {
         Protocols { tcp: self.tcp || !self.udp, udp: self.udp }
+    }
+
+    /// Whose faults are looked for: those of every protocol, unless UDP alone was asked for.
+    pub(super) const fn judged(&self) -> Protocols {
+        if self.udp && !self.tcp { Protocols::UDP } else { Protocols::BOTH }
     }
 
     /// Whether colours were asked for or refused; `None` leaves it to the environment.
@@ -370,9 +392,9 @@ mod tests {
     #[test]
     fn tcp_is_looked_at_unless_udp_alone_is_named() {
         let of = |args: &[&str]| Args::try_parse_from([&["tcptop"], args].concat()).unwrap().protocols();
-        assert_eq!(of(&["list"]), Protocols { tcp: true, udp: false });
-        assert_eq!(of(&["list", "-u"]), Protocols { tcp: false, udp: true });
-        assert_eq!(of(&["-t", "list", "--udp"]), Protocols { tcp: true, udp: true });
+        assert_eq!(of(&["list"]), Protocols::TCP);
+        assert_eq!(of(&["list", "-u"]), Protocols::UDP);
+        assert_eq!(of(&["-t", "list", "--udp"]), Protocols::BOTH);
     }
 
     #[test]

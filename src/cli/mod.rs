@@ -12,6 +12,7 @@ mod lab;
 mod list;
 mod live;
 mod names;
+mod observe;
 mod page;
 mod pager;
 mod report;

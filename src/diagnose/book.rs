@@ -4,6 +4,7 @@ use super::judge::Judge;
 use super::registry;
 use super::rule::RuleSpec;
 use super::thresholds::{ThresholdError, Thresholds};
+use crate::model::Protocols;
 
 /// How many near names are offered for one that does not exist.
 const NEAR: usize = 3;
@@ -69,6 +70,13 @@ impl RuleBook {
         self
     }
 
+    /// Keeps only the rules that find faults of one of these protocols.
+    #[must_use]
+    pub fn about(mut self, protocols: Protocols) -> Self {
+        self.specs.retain(|s| s.about.meet(protocols));
+        self
+    }
+
     /// The ids of the rules that judge.
     pub fn ids(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.specs.iter().map(|s| s.id)
@@ -97,6 +105,20 @@ mod tests {
         assert_eq!(ids(&["orphan-limit"], &[]), ["orphan-limit"]);
         assert!(ids(&["orphan-limit"], &["orphan-limit"]).is_empty());
         assert!(!ids(&[], &["orphan-limit"]).contains(&"orphan-limit"));
+    }
+
+    #[test]
+    fn rules_of_a_protocol_are_its_own_and_those_of_both() {
+        let of = |p| RuleBook::defaults().unwrap().about(p).ids().collect::<Vec<_>>();
+        let (tcp, udp) = (of(Protocols::TCP), of(Protocols::UDP));
+        for (id, is_of_tcp, is_of_udp) in [
+            ("close-wait-leak", true, false),
+            ("udp-buffer-errors", false, true),
+            ("conntrack-full", true, true),
+        ] {
+            assert_eq!((tcp.contains(&id), udp.contains(&id)), (is_of_tcp, is_of_udp), "{id}");
+        }
+        assert_eq!(of(Protocols::BOTH).len(), registry::all().count());
     }
 
     #[test]

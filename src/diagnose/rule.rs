@@ -8,7 +8,7 @@ use super::finding::{Draft, Severity, Subject};
 use super::survey::Survey;
 use super::thresholds::{Section, ThresholdError, Thresholds, ascending};
 use crate::analysis::Snapshot;
-use crate::model::{Host, Owners};
+use crate::model::{Host, Owners, Protocols};
 
 /// The family of a rule: the file that it lives in and the heading under which it is listed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -37,6 +37,8 @@ pub struct RuleSpec {
     pub id: &'static str,
     /// Family.
     pub family: Family,
+    /// Whose faults it finds: those of TCP, of UDP, or what both suffer from.
+    pub about: Protocols,
     /// How it is tested on a real kernel.
     pub proven: Proven,
     /// Makes the rule with its thresholds.

@@ -156,10 +156,24 @@ pub struct Protocols {
     pub udp: bool,
 }
 
+impl Protocols {
+    /// TCP alone.
+    pub const TCP: Self = Self { tcp: true, udp: false };
+    /// UDP alone.
+    pub const UDP: Self = Self { tcp: false, udp: true };
+    /// TCP and UDP.
+    pub const BOTH: Self = Self { tcp: true, udp: true };
+
+    /// Whether one of these is one of `others`.
+    #[must_use]
+    pub const fn meet(self, others: Self) -> bool {
+        self.tcp && others.tcp || self.udp && others.udp
+    }
+}
+
 impl Default for Protocols {
-    /// TCP.
     fn default() -> Self {
-        Self { tcp: true, udp: false }
+        Self::TCP
     }
 }
 

@@ -9,6 +9,7 @@
 mod cell;
 mod column;
 mod columns;
+mod datagrams;
 mod destinations;
 pub mod filter;
 mod findings;
@@ -31,6 +32,7 @@ pub use crate::model::{Bytes, Grouped, Span};
 pub use cell::Cell;
 pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
 pub use columns::ColumnId;
+pub use datagrams::{DatagramCounter, Struggling, StrugglingView, UDP_ERRORS, datagram_counters, struggling};
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
 pub use findings::{
     FindingColumn, FindingKey, FindingQuery, FindingRow, FindingView, Outcome, finding, finding_cell,
@@ -49,7 +51,7 @@ pub use process_groups::{ProcessGrouping, ProcessKey, Unowned, container, unit};
 pub use processes::{ProcessQuery, ProcessRow, ProcessView, processes};
 pub use selection::Selection;
 pub use sockets::{SocketKey, SocketQuery, sockets, udp_sockets};
-pub use values::{Owner, cell, owner};
+pub use values::{Owner, cell, owner, state_cell};
 
 /// A row of a table of one namespace: a socket, a listener or a destination, as the table says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -84,10 +84,7 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
     match column {
         C::Proto => Cell::Word(snapshot.sample.protocol.name()),
         C::Family => Cell::Word(if row.flags.has(RowFlags::V6) { "inet6" } else { "inet" }),
-        C::State if is_unconnected(snapshot, row) => {
-            Cell::Named { people: "UNCONN", programs: row.state.name() }
-        }
-        C::State => Cell::Word(row.state.name()),
+        C::State => state_cell(snapshot.sample.protocol, row.state),
         C::RecvQ => queue(row.recv_q),
         C::SendQ => queue(row.send_q),
         C::Local => Cell::Endpoint(row.local_endpoint()),
@@ -160,9 +157,13 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
     }
 }
 
-/// A UDP socket that is not connected.
-fn is_unconnected(snapshot: &Snapshot, row: &SocketRow) -> bool {
-    row.state == TcpState::Close && snapshot.sample.protocol == Protocol::Udp
+/// The state of a socket: people know a UDP socket that is not connected by another name than programs.
+#[must_use]
+pub const fn state_cell(protocol: Protocol, state: TcpState) -> Cell<'static> {
+    match (protocol, state) {
+        (Protocol::Udp, TcpState::Close) => Cell::Named { people: "UNCONN", programs: state.name() },
+        _ => Cell::Word(state.name()),
+    }
 }
 
 enum Memory {

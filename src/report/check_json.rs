@@ -4,11 +4,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::check_text::Extent;
 use super::finding::{Finding, findings};
 use super::host::Host;
 use super::summary::Called;
 use super::{SCHEMA, time};
 use crate::diagnose::Judged;
+use crate::model::{Protocol, Protocols};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -16,6 +18,9 @@ struct Document<'a> {
     taken_at: Option<String>,
     host: Host<'a>,
     observed_ms: u64,
+    /// What the rules that were judged are about; absent where all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<&'static str>,
     findings: Vec<Finding<'a>>,
     not_examined: Vec<NotExamined<'a>>,
 }
@@ -33,7 +38,7 @@ struct NotExamined<'a> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
+pub fn write_json(judged: &Judged, extent: Extent, mut out: impl Write) -> io::Result<()> {
     let world = &*judged.world;
     let Some(snapshot) = world.snapshots.first() else { return Ok(()) };
     let document = Document {
@@ -41,6 +46,7 @@ pub fn write_json(judged: &Judged, mut out: impl Write) -> io::Result<()> {
         taken_at: time::rfc3339(snapshot.sample.taken.wall),
         host: Host::of(world, snapshot),
         observed_ms: u64::try_from(snapshot.observed.as_millis()).unwrap_or(u64::MAX),
+        about: (extent.about == Protocols::UDP).then(|| Protocol::Udp.name()),
         findings: findings(judged, &Called::nothing()),
         not_examined: unjudged(judged),
     };

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::finding;
 use crate::diagnose::knowledge::{label, title};
 use crate::diagnose::{Evidence, Judged, Judgement, Severity};
+use crate::model::Protocols;
 
 /// What a check says as a whole; its number is the exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,15 @@ impl Outcome {
     }
 }
 
+/// What was judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// How many rules.
+    pub rules: usize,
+    /// Whose faults they find.
+    pub about: Protocols,
+}
+
 /// Writes the last look of a check: a summary, then a line a finding; if `verbose`, the evidence below each, and what
 /// could not be judged.
 ///
@@ -51,7 +61,7 @@ impl Outcome {
 pub fn write_text(
     judged: &Judged,
     outcome: Outcome,
-    rules: usize,
+    extent: Extent,
     verbose: bool,
     mut out: impl Write,
 ) -> io::Result<()> {
@@ -68,7 +78,9 @@ pub fn write_text(
     }
     writeln!(
         out,
-        "{critical} critical, {warning} warning, {info} information; {rules} rules, {} not judged",
+        "{critical} critical, {warning} warning, {info} information; {} rules{}, {} not judged",
+        extent.rules,
+        if extent.about == Protocols::UDP { " about UDP" } else { "" },
         unjudged.len(),
     )?;
     let several = judged.world.snapshots.len() > 1;
@@ -128,7 +140,8 @@ mod tests {
 
     fn text(j: &Judged, verbose: bool) -> String {
         let mut out = Vec::new();
-        write_text(j, Outcome::of(j, Severity::Warning), 9, verbose, &mut out).unwrap();
+        let extent = Extent { rules: 9, about: Protocols::BOTH };
+        write_text(j, Outcome::of(j, Severity::Warning), extent, verbose, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -159,7 +159,8 @@ impl Serialize for Sockets<'_> {
     }
 }
 
-struct Socket<'a> {
+/// A socket with the keys of its columns.
+pub(super) struct Socket<'a> {
     keys: &'a [ColumnId],
     snapshot: &'a Snapshot,
     row: &'a SocketRow,
@@ -204,6 +205,14 @@ impl Serialize for Socket<'_> {
             Info::There(info) => map.serialize_entry("tcp_info", &Fields(info))?,
         }
         map.end()
+    }
+}
+
+impl<'a> Socket<'a> {
+    /// The socket in row `at`, as in a list without columns of one's own.
+    pub(super) fn usual(snapshot: &'a Snapshot, at: usize, names: Option<&'a Names>) -> Option<Self> {
+        let row = snapshot.sample.table.rows.get(at)?;
+        Some(Self { keys: &USUAL, snapshot, row, at, names, info: Info::NotAsked })
     }
 }
 

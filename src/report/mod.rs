@@ -25,7 +25,7 @@ mod table;
 mod time;
 
 pub use check_json::write_json as write_check_json;
-pub use check_text::{Outcome, write_text as write_check_text};
+pub use check_text::{Extent, Outcome, write_text as write_check_text};
 pub use explain::{write_explained_names, write_explanation};
 pub use incomplete::{unprobed, warnings};
 pub use kill::{write_outcome, write_plan};

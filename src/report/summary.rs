@@ -1,12 +1,13 @@
 //! What a report is made of, whatever its format, and what is called how in it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::address::Address;
 use crate::analysis::{LimitSubject, Snapshot, World};
 use crate::diagnose::{Judged, Subject};
-use crate::model::{Endpoint, ForeignText, Ip, Names, Protocol};
-use crate::query::{Cell, Grouping, PeerColumn, PeerQuery, PeerRow, Sort, peers};
+use crate::model::{Endpoint, ForeignText, Ip, Names, Protocol, Protocols};
+use crate::query::{Cell, Grouping, PeerColumn, PeerQuery, PeerRow, Sort, StrugglingView, peers, struggling};
 
 /// How many peers, and how many destinations, are in a report for programs; that for people has fewer.
 pub(super) const FIRST: usize = 100;
@@ -16,10 +17,29 @@ pub(super) const FIRST: usize = 100;
 pub struct Summary<'a> {
     /// The look, judged.
     pub judged: &'a Judged,
+    /// Which sockets it is about.
+    pub protocols: Protocols,
+    /// The UDP sockets of each namespace when the observation began.
+    pub before: &'a [Arc<Snapshot>],
     /// The text of the filter in force.
     pub filter: Option<&'a str>,
     /// What addresses and ports are called, if names are wanted.
     pub names: Option<&'a Names>,
+}
+
+impl Summary<'_> {
+    /// The UDP sockets of a namespace that lose datagrams or do not read them, the first `want` of them.
+    pub(super) fn struggling(&self, udp: &Snapshot, want: usize) -> StrugglingView {
+        let netns = udp.sample.netns.inode;
+        let before = self.before.iter().find(|before| before.sample.netns.inode == netns);
+        struggling(udp, before.map(AsRef::as_ref), want)
+    }
+}
+
+/// How often something happened each second of an observation.
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+pub(super) fn per_second(n: u64, observed_s: f64) -> f64 {
+    if observed_s > 0.0 { n as f64 / observed_s } else { 0.0 }
 }
 
 /// What is called how in one namespace.
@@ -83,19 +103,22 @@ pub(super) fn first_peers(world: &World) -> Vec<PeerRow> {
 
 /// The addresses that a report shows, whose names may be wanted.
 #[must_use]
-pub fn addresses(judged: &Judged) -> Vec<Ip> {
+pub fn addresses(summary: Summary<'_>) -> Vec<Ip> {
     let mut found: Vec<Ip> = Vec::new();
-    for judged in judged.each() {
-        found.extend(first_peers(&judged.world).iter().map(|peer| peer.addr));
+    for judged in summary.judged.each() {
         for snapshot in &judged.world.snapshots {
-            found.extend(snapshot.listeners.iter().map(|l| l.local.addr));
-            let destinations = snapshot.ports.destinations.iter().take(FIRST);
-            found.extend(destinations.flat_map(|d| [d.local, d.peer.addr]));
-            found.extend(snapshot.limits.iter().flat_map(|limit| match limit.subject {
-                LimitSubject::Destination { local, peer } => vec![local, peer.addr],
-                LimitSubject::Listener { local, .. } => vec![local.addr],
-                LimitSubject::Only | LimitSubject::Process { .. } => Vec::new(),
-            }));
+            if summary.protocols.tcp {
+                of_tcp(snapshot, &mut found);
+            }
+            if let Some(udp) = &snapshot.udp {
+                let rows = &udp.sample.table.rows;
+                let shown = summary.struggling(udp, FIRST).order;
+                let rows = shown.iter().filter_map(|socket| rows.get(socket.row as usize));
+                found.extend(rows.flat_map(|row| [row.local, row.peer]));
+            }
+        }
+        if summary.protocols.tcp {
+            found.extend(first_peers(&judged.world).iter().map(|peer| peer.addr));
         }
         for finding in judged.judgements.iter().flat_map(|j| &j.findings) {
             match &finding.draft.subject {
@@ -115,4 +138,15 @@ pub fn addresses(judged: &Judged) -> Vec<Ip> {
         }
     }
     found
+}
+
+fn of_tcp(snapshot: &Snapshot, found: &mut Vec<Ip>) {
+    found.extend(snapshot.listeners.iter().map(|l| l.local.addr));
+    let destinations = snapshot.ports.destinations.iter().take(FIRST);
+    found.extend(destinations.flat_map(|d| [d.local, d.peer.addr]));
+    found.extend(snapshot.limits.iter().flat_map(|limit| match limit.subject {
+        LimitSubject::Destination { local, peer } => vec![local, peer.addr],
+        LimitSubject::Listener { local, .. } => vec![local.addr],
+        LimitSubject::Only | LimitSubject::Process { .. } => Vec::new(),
+    }));
 }

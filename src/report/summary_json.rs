@@ -7,13 +7,19 @@ use serde::{Serialize, Serializer};
 use super::address::{Address, Text};
 use super::finding::{Finding, findings};
 use super::host::Host;
+use super::list_json::Socket;
 use super::process::Process;
-use super::summary::{Called, FIRST, Summary, first_peers};
+use super::summary::{Called, FIRST, Summary, first_peers, per_second};
 use super::{SCHEMA, incomplete, time};
-use crate::analysis::{Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, Snapshot};
-use crate::diagnose::Judged;
+use crate::analysis::{
+    Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, Snapshot, StateSummary, World,
+};
+use crate::diagnose::{Judged, Judgement};
 use crate::model::{Owners, StateCounts};
-use crate::query::{ListenerColumn, ListenerQuery, PeerRow, Sort, held_by, listeners};
+use crate::query::{
+    DatagramCounter, ListenerColumn, ListenerQuery, PeerRow, Sort, Struggling, datagram_counters, held_by,
+    listeners,
+};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -26,10 +32,15 @@ struct Document<'a> {
     complete: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<String>,
+    /// Time from the first look to the last; absent where there was one look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_ms: Option<u64>,
     states: States,
-    peers: Vec<Peer<'a>>,
-    listeners: Vec<Listener<'a>>,
-    ports: Ports<'a>,
+    /// What is about TCP is absent where UDP alone was asked for, and the other way round.
+    #[serde(flatten)]
+    connections: Option<Connections<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<Datagrams<'a>>,
     limits: Vec<Gauge<'a>>,
     findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,6 +52,75 @@ struct Document<'a> {
     other_namespaces: Vec<Document<'a>>,
 }
 
+/// What there is to say of TCP alone.
+#[derive(Serialize)]
+struct Connections<'a> {
+    peers: Vec<Peer<'a>>,
+    listeners: Vec<Listener<'a>>,
+    ports: Ports<'a>,
+}
+
+impl<'a> Connections<'a> {
+    fn of(world: &'a World, snapshot: &'a Snapshot, called: &Called<'a>) -> Self {
+        let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
+        Self {
+            peers: first_peers(world).iter().map(|p| Peer::of(p, called)).collect(),
+            listeners: listeners(world, &fullest)
+                .order
+                .iter()
+                .filter_map(|id| snapshot.listeners.get(id.row as usize))
+                .map(|l| Listener::of(snapshot, l, called))
+                .collect(),
+            ports: Ports::of(&snapshot.ports, called),
+        }
+    }
+}
+
+/// What there is to say of UDP alone.
+#[derive(Serialize)]
+struct Datagrams<'a> {
+    /// Those that lose datagrams or do not read them, the worst first.
+    sockets: Vec<StrugglingSocket<'a>>,
+    /// Null where they could not be known; the reason is among the gaps.
+    counters: Option<Vec<Counter<'a>>>,
+}
+
+#[derive(Serialize)]
+struct StrugglingSocket<'a> {
+    #[serde(flatten)]
+    socket: Socket<'a>,
+    /// Null where it could not be known.
+    new_drops: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Counter<'a> {
+    name: &'a str,
+    total: u64,
+    new: u64,
+    per_s: f64,
+}
+
+impl<'a> Datagrams<'a> {
+    fn of(snapshot: &'a Snapshot, udp: &'a Snapshot, summary: Summary<'a>) -> Self {
+        let socket = |s: Struggling| {
+            let socket = Socket::usual(udp, s.row as usize, summary.names)?;
+            Some(StrugglingSocket { socket, new_drops: s.new_drops })
+        };
+        let observed = snapshot.observed.as_secs_f64();
+        let counter = |c: DatagramCounter<'a>| Counter {
+            name: c.name,
+            total: c.total,
+            new: c.new,
+            per_s: rounded(per_second(c.new, observed)),
+        };
+        Self {
+            sockets: summary.struggling(udp, FIRST).order.into_iter().filter_map(socket).collect(),
+            counters: datagram_counters(snapshot).ok().map(|all| all.into_iter().map(counter).collect()),
+        }
+    }
+}
+
 /// A namespace that was not looked into, and why.
 #[derive(Serialize)]
 struct NotEntered<'a> {
@@ -50,9 +130,24 @@ struct NotEntered<'a> {
 
 #[derive(Serialize)]
 struct States {
+    #[serde(flatten)]
+    tcp: Option<TcpStates>,
+    #[serde(flatten)]
+    udp: Option<UdpStates>,
+}
+
+#[derive(Serialize)]
+struct TcpStates {
     tcp: Counts,
     tcp4: Counts,
     tcp6: Counts,
+}
+
+#[derive(Serialize)]
+struct UdpStates {
+    udp: Counts,
+    udp4: Counts,
+    udp6: Counts,
 }
 
 /// The states that occur.
@@ -208,16 +303,24 @@ impl<'a> Gauge<'a> {
     }
 }
 
-/// A limit that is not known, and why.
+/// A limit that is not known, or a rule that could not be judged, and why.
 #[derive(Serialize)]
 struct NotExamined {
-    limit: &'static str,
+    #[serde(flatten)]
+    what: Unknown,
     reason: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Unknown {
+    Limit(&'static str),
+    Rule(&'static str),
 }
 
 impl From<&MissingLimit> for NotExamined {
     fn from(m: &MissingLimit) -> Self {
-        Self { limit: m.id.name(), reason: m.why.to_string() }
+        Self { what: Unknown::Limit(m.id.name()), reason: m.why.to_string() }
     }
 }
 
@@ -250,30 +353,50 @@ fn document<'a>(judged: &'a Judged, summary: Summary<'a>) -> Option<Document<'a>
     let snapshot = world.snapshots.first()?;
     let sample = &snapshot.sample;
     let called = Called::new(summary.names, snapshot);
-    let fullest = ListenerQuery { sort: Sort::by(ListenerColumn::Fill), want: usize::MAX };
+    let udp = snapshot.udp.as_deref();
+    let protocols = summary.protocols;
+    let samples = || protocols.tcp.then_some(sample).into_iter().chain(udp.map(|udp| &udp.sample));
+    let uncounted = udp.and_then(|_| datagram_counters(snapshot).err());
+    let uncounted = uncounted.map(|why| format!("what the kernel counts of UDP is not known: {why}"));
+    let counts = |of: &StateSummary| [of.all, of.v4, of.v6].map(Counts);
+    let unjudged = judged.judgements.iter().flat_map(Judgement::unjudged);
     Some(Document {
         schema: SCHEMA,
         taken_at: time::rfc3339(sample.taken.wall),
         host: Host::of(world, snapshot),
         filter: summary.filter,
-        complete: sample.completeness.is_complete(),
-        gaps: incomplete::gaps(sample).chain(incomplete::owners(snapshot)).collect(),
-        states: States {
-            tcp: Counts(snapshot.states.all),
-            tcp4: Counts(snapshot.states.v4),
-            tcp6: Counts(snapshot.states.v6),
-        },
-        peers: first_peers(world).iter().map(|p| Peer::of(p, &called)).collect(),
-        listeners: listeners(world, &fullest)
-            .order
-            .iter()
-            .filter_map(|id| snapshot.listeners.get(id.row as usize))
-            .map(|l| Listener::of(snapshot, l, &called))
+        complete: samples().all(|s| s.completeness.is_complete()),
+        gaps: samples()
+            .flat_map(incomplete::gaps)
+            .chain(incomplete::owners(snapshot))
+            .chain(uncounted)
             .collect(),
-        ports: Ports::of(&snapshot.ports, &called),
-        limits: snapshot.limits.iter().map(|l| Gauge::of(l, snapshot.owners.as_deref(), &called)).collect(),
+        observed_ms: (!snapshot.observed.is_zero())
+            .then(|| u64::try_from(snapshot.observed.as_millis()).unwrap_or(u64::MAX)),
+        states: States {
+            tcp: protocols.tcp.then(|| counts(&snapshot.states)).map(|[tcp, tcp4, tcp6]| TcpStates {
+                tcp,
+                tcp4,
+                tcp6,
+            }),
+            udp: udp.map(|udp| counts(&udp.states)).map(|[udp, udp4, udp6]| UdpStates { udp, udp4, udp6 }),
+        },
+        connections: protocols.tcp.then(|| Connections::of(world, snapshot, &called)),
+        udp: udp.map(|udp| Datagrams::of(snapshot, udp, summary)),
+        limits: snapshot
+            .limits
+            .iter()
+            .filter(|l| l.id.about().meet(protocols))
+            .map(|l| Gauge::of(l, snapshot.owners.as_deref(), &called))
+            .collect(),
         findings: findings(judged, &called),
-        not_examined: snapshot.limits_missing.iter().map(NotExamined::from).collect(),
+        not_examined: snapshot
+            .limits_missing
+            .iter()
+            .filter(|l| l.id.about().meet(protocols))
+            .map(NotExamined::from)
+            .chain(unjudged.map(|(rule, reason)| NotExamined { what: Unknown::Rule(rule), reason }))
+            .collect(),
         unexamined_namespaces: Vec::new(),
         other_namespaces: Vec::new(),
     })

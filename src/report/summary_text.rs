@@ -2,17 +2,18 @@
 
 use std::io::{self, Write};
 
-use super::summary::{Called, Summary};
+use super::summary::{Called, Summary, per_second};
 use super::table::Table;
 use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
-use crate::diagnose::Judged;
 use crate::diagnose::knowledge::title;
-use crate::model::{ForeignText, TcpState};
+use crate::diagnose::{Judged, Judgement};
+use crate::model::{ForeignText, Protocol, TcpState};
 use crate::query::Align::{Left, Right};
 use crate::query::{
-    Cell, Column, DestinationColumn, DestinationQuery, Grouped, Grouping, ListenerColumn, ListenerQuery,
-    PeerColumn, PeerQuery, Sort, destination_cell, destinations, listener_cell, listeners, peer_cell, peers,
+    Cell, Column, ColumnId, DatagramCounter, DestinationColumn, DestinationQuery, Grouped, Grouping,
+    ListenerColumn, ListenerQuery, PeerColumn, PeerQuery, Sort, Span, cell, datagram_counters,
+    destination_cell, destinations, listener_cell, listeners, peer_cell, peers, state_cell,
 };
 
 /// How many lines a part has at most.
@@ -47,23 +48,35 @@ fn namespace(judged: &Judged, summary: Summary<'_>, bold: bool, out: &mut impl W
         Default::default()
     };
     let called = Called::new(summary.names, snapshot);
-    let mut page = Page { world, snapshot, called, on: &on, off: &off, out };
+    let mut page = Page { world, snapshot, summary, called, on: &on, off: &off, out };
     page.title()?;
     if let Some(filter) = summary.filter {
         writeln!(page.out, "Only sockets that match: {}", ForeignText::from(filter))?;
     }
     page.findings(judged)?;
-    page.states()?;
+    if summary.protocols.tcp {
+        page.states(snapshot)?;
+    }
+    if let Some(udp) = &snapshot.udp {
+        page.states(udp)?;
+    }
     page.limits()?;
-    page.peers()?;
-    page.listeners()?;
-    page.ports()?;
-    page.gaps()
+    if summary.protocols.tcp {
+        page.peers()?;
+        page.listeners()?;
+        page.ports()?;
+    }
+    if let Some(udp) = &snapshot.udp {
+        page.datagrams(udp)?;
+        page.datagram_counters()?;
+    }
+    page.gaps(judged)
 }
 
 struct Page<'a, W> {
     world: &'a World,
     snapshot: &'a Snapshot,
+    summary: Summary<'a>,
     called: Called<'a>,
     on: &'a str,
     off: &'a str,
@@ -77,8 +90,21 @@ impl<W: Write> Page<'_, W> {
         let at = time::rfc3339(sample.taken.wall).unwrap_or_else(|| "?".to_owned());
         let (on, off) = (self.on, self.off);
         write!(self.out, "{on}{}{off}  Linux {}  netns {}", host.hostname, host.kernel, sample.netns.name)?;
-        let count = sample.table.rows.len() as u64;
-        writeln!(self.out, "  {at}  {} socket{}", Grouped(count), if count == 1 { "" } else { "s" })
+        write!(self.out, "  {at}")?;
+        let udp = self.snapshot.udp.as_deref();
+        let counted = [
+            self.summary.protocols.tcp.then_some((sample, if udp.is_some() { "TCP " } else { "" })),
+            udp.map(|udp| (&udp.sample, "UDP ")),
+        ];
+        for (sample, protocol) in counted.into_iter().flatten() {
+            let count = sample.table.rows.len() as u64;
+            let plural = if count == 1 { "" } else { "s" };
+            write!(self.out, "  {} {protocol}socket{plural}", Grouped(count))?;
+        }
+        if !self.snapshot.observed.is_zero() {
+            write!(self.out, "  observed for {}", Span::from(self.snapshot.observed))?;
+        }
+        writeln!(self.out)
     }
 
     /// A part of the report; a part without rows is left out.
@@ -108,19 +134,25 @@ impl<W: Write> Page<'_, W> {
         self.table(&table)
     }
 
-    fn states(&mut self) -> io::Result<()> {
-        let states = &self.snapshot.states;
-        let mut table = Table::new([("STATE", Left), ("SOCKETS", Right), ("IPV4", Right), ("IPV6", Right)]);
+    fn states(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let (states, protocol) = (&snapshot.states, snapshot.sample.protocol);
+        let title = match protocol {
+            Protocol::Tcp => "STATE",
+            Protocol::Udp => "UDP STATE",
+        };
+        let mut table = Table::new([(title, Left), ("SOCKETS", Right), ("IPV4", Right), ("IPV6", Right)]);
         for (state, n) in states.all.present() {
             let counts = [n, states.v4[state], states.v6[state]].map(|n| Grouped(n.into()).to_string());
             let [all, v4, v6] = counts;
-            table.push([state.name().to_owned(), all, v4, v6]);
+            table.push([state_cell(protocol, state).to_string(), all, v4, v6]);
         }
         self.table(&table)
     }
 
     fn limits(&mut self) -> io::Result<()> {
-        let mut limits: Vec<&Limit> = self.snapshot.limits.iter().collect();
+        let protocols = self.summary.protocols;
+        let mut limits: Vec<&Limit> =
+            self.snapshot.limits.iter().filter(|l| l.id.about().meet(protocols)).collect();
         limits.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
         let titles = [("LIMIT", Left), ("USED", Right), ("OF", Right), ("FULL", Right), ("WHOSE", Left)];
         let mut table = Table::new(titles);
@@ -133,7 +165,7 @@ impl<W: Write> Page<'_, W> {
                 whose(limit, self.snapshot, &self.called),
             ]);
         }
-        for missing in &self.snapshot.limits_missing {
+        for missing in self.snapshot.limits_missing.iter().filter(|l| l.id.about().meet(protocols)) {
             let unknown = || "?".to_owned();
             table.push([
                 missing.id.name().to_owned(),
@@ -234,17 +266,78 @@ impl<W: Write> Page<'_, W> {
         self.more(view.matching)
     }
 
-    fn gaps(&mut self) -> io::Result<()> {
-        let sample = &self.snapshot.sample;
-        let complete = sample.completeness.is_complete();
-        for (at, gap) in incomplete::gaps(sample).enumerate() {
-            if at == 0 {
-                writeln!(self.out)?;
-            }
-            writeln!(self.out, "{}: {gap}", if complete { "note" } else { "incomplete" })?;
+    /// The UDP sockets that lose datagrams or do not read them.
+    fn datagrams(&mut self, udp: &Snapshot) -> io::Result<()> {
+        const COLUMNS: [ColumnId; 6] = [
+            ColumnId::Local,
+            ColumnId::Peer,
+            ColumnId::RecvQ,
+            ColumnId::RcvBuf,
+            ColumnId::Drops,
+            ColumnId::Process,
+        ];
+        let called = Called::new(self.summary.names, udp);
+        let view = self.summary.struggling(udp, FIRST);
+        let [local, peer, recv_q, rcvbuf, drops, process] = COLUMNS.map(heading);
+        let local = ("UDP SOCKET", local.1);
+        let mut table = Table::new([local, peer, recv_q, rcvbuf, drops, ("NEW", Right), process]);
+        for socket in &view.order {
+            let [local, peer, recv_q, rcvbuf, drops, process] =
+                COLUMNS.map(|c| called.cell(&cell(c, udp, socket.row as usize)));
+            let new = socket.new_drops.map_or_else(|| "?".to_owned(), |n| Grouped(n.into()).to_string());
+            table.push([local, peer, recv_q, rcvbuf, drops, new, process]);
         }
-        for note in incomplete::owners(self.snapshot) {
-            writeln!(self.out, "note: {note}")?;
+        if table.is_empty() && !udp.sample.table.rows.is_empty() && view.untold == 0 {
+            writeln!(self.out, "\nNo UDP socket has dropped a datagram or has one to read")?;
+        }
+        self.table(&table)?;
+        self.more(view.matching)?;
+        if view.untold > 0 {
+            let plural = if view.untold == 1 { "" } else { "s" };
+            let untold = Grouped(view.untold as u64);
+            writeln!(self.out, "Of {untold} UDP socket{plural} it is not known what they dropped")?;
+        }
+        Ok(())
+    }
+
+    fn datagram_counters(&mut self) -> io::Result<()> {
+        let counters = match datagram_counters(self.snapshot) {
+            Ok(counters) => counters,
+            Err(why) => return writeln!(self.out, "\nWhat the kernel counts of UDP is not known: {why}"),
+        };
+        let observed = self.snapshot.observed.as_secs_f64();
+        let titles = [("UDP COUNTER", Left), ("NEW", Right), ("A SECOND", Right), ("IN ALL", Right)];
+        let mut table = Table::new(titles);
+        for DatagramCounter { name, total, new } in counters {
+            let per_s = if new == 0 { Cell::Absent } else { Cell::PerSecond(per_second(new, observed)) };
+            table.push([
+                name.to_owned(),
+                Grouped(new).to_string(),
+                per_s.to_string(),
+                Grouped(total).to_string(),
+            ]);
+        }
+        self.table(&table)
+    }
+
+    fn gaps(&mut self, judged: &Judged) -> io::Result<()> {
+        let tcp = self.summary.protocols.tcp.then_some(&self.snapshot.sample);
+        let udp = self.snapshot.udp.as_deref().map(|udp| &udp.sample);
+        let mut notes = Vec::new();
+        for sample in [tcp, udp].into_iter().flatten() {
+            let word = if sample.completeness.is_complete() { "note" } else { "incomplete" };
+            notes.extend(incomplete::gaps(sample).map(|gap| format!("{word}: {gap}")));
+        }
+        notes.extend(incomplete::owners(self.snapshot).map(|note| format!("note: {note}")));
+        let unjudged = judged.judgements.iter().flat_map(Judgement::unjudged).count();
+        if unjudged > 0 {
+            let plural = if unjudged == 1 { "" } else { "s" };
+            notes.push(format!(
+                "note: {unjudged} rule{plural} could not be judged by this; tcptop check -v looks longer and says why"
+            ));
+        }
+        for (at, note) in notes.iter().enumerate() {
+            writeln!(self.out, "{}{note}", if at == 0 { "\n" } else { "" })?;
         }
         Ok(())
     }

@@ -4,12 +4,9 @@ use std::fmt::Write as _;
 
 use crate::analysis::World;
 use crate::model::Protocol;
+use crate::query::UDP_ERRORS;
 
 use super::format;
-
-/// The counters that tell of datagrams that reached nobody (`/proc/net/snmp` and `snmp6`).
-const ERRORS: [&str; 6] =
-    ["InErrors", "RcvbufErrors", "SndbufErrors", "NoPorts", "MemErrors", "InCsumErrors"];
 
 /// Which error counters of UDP moved since the last look, over the namespaces that are shown.
 #[must_use]
@@ -24,7 +21,7 @@ pub fn remark(world: &World) -> String {
     let mut text = String::new();
     for (family, prefix) in [("UDP", "Udp."), ("UDP over IPv6", "Udp6.")] {
         let mut moved = String::new();
-        for name in ERRORS {
+        for name in UDP_ERRORS {
             let is_it = |full: &str| full.strip_prefix(prefix) == Some(name);
             let rates = world.snapshots.iter().flat_map(|s| &s.rates).filter(|r| is_it(&r.name));
             let per_s: f64 = rates.map(|r| r.per_s).sum();

@@ -51,6 +51,8 @@ fn mistakes_are_usage_errors_that_name_what_is_valid() {
         (&["--interval", "NaN"], &["0.1 to 3600 seconds"]),
         (&["--interval", "soon"], &["not a number of seconds"]),
         (&["--interval", "2", "report"], &["--interval", "live screen"]),
+        (&["kill", "-u", "sport = :53"], &["--udp is not for kill", "closes TCP connections", "list --udp"]),
+        (&["-u", "explain"], &["--udp is for the screen, for list, for report and for check"]),
         (&["reprot"], &["reprot", "report"]),
         (&["--frobnicate"], &["--frobnicate"]),
         (&["completions", "csh"], &["bash"]),

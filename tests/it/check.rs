@@ -37,6 +37,23 @@ fn the_first_line_is_a_summary_for_monitoring() {
 }
 
 #[test]
+fn udp_alone_is_judged_by_its_rules_and_the_answer_says_so() {
+    let (text, _) = check(&["-u", "--interval", "0.1"]);
+    let summary = text.lines().next().unwrap();
+    let (_, rules) = summary.split_once(" information; ").unwrap();
+    let (rules, _) = rules.split_once(" rules about UDP, ").expect(summary);
+    let all = check(&["-t", "-u", "--interval", "0.1"]).0;
+    assert!(!all.contains("about UDP"), "{all}");
+    let (_, every) = all.lines().next().unwrap().split_once(" information; ").unwrap();
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(0 < number(rules) && number(rules) < number(every), "{summary}: {all}");
+    let (answer, _) = json(&["-u", "--interval", "0.1"]);
+    schema::check(&answer, SCHEMA);
+    assert_eq!(answer["about"], "udp");
+    assert!(json(&["--interval", "0.1"]).0.get("about").is_none());
+}
+
+#[test]
 fn a_machine_that_cannot_be_examined_is_unknown_to_monitoring() {
     let failed = tcptop(&["check", "--netns", "/nonexistent/namespace"]).assert().code(3);
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -85,6 +102,7 @@ fn verbose_says_what_could_not_be_judged_and_why() {
 fn mistakes_are_usage_errors_that_name_what_is_valid() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["--rule", "orphan-limits"], &["no rule `orphan-limits`", "did you mean orphan-limit"]),
+        (&["-u", "--rule", "close-wait-leak"], &["close-wait-leak is about TCP", "leave --udp out"]),
         (&["--skip", "x"], &["no rule `x`"]),
         (&["--interval", "0"], &["from 0.1 to 3600"]),
         (&["--interval", "soon"], &["not a number"]),

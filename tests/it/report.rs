@@ -52,12 +52,61 @@ fn states_of_the_families_add_up() {
 }
 
 #[test]
+fn udp_alone_and_both_protocols_keep_the_contract() {
+    let pair = Pair::new("127.0.0.1");
+    // One datagram that nobody reads.
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let short = ["report", "--json", "-u", "--interval", "0.1"];
+    let udp = json(&short);
+    schema::check(&udp, SCHEMA);
+    assert!(udp["observed_ms"].as_u64().unwrap() >= 100);
+    let keys: Vec<&String> = udp["states"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["udp", "udp4", "udp6"]);
+    assert!(["peers", "listeners", "ports"].iter().all(|key| udp.get(key).is_none()), "they are of TCP");
+    let both = json(
+        &[&short[..], &["-t", "sport", &port.to_string(), "or", "sport", &pair.port().to_string()]].concat(),
+    );
+    schema::check(&both, SCHEMA);
+    assert!(listener(&both, pair.port())["backlog"].is_u64());
+    let found = &both["udp"]["sockets"][0];
+    assert_eq!(
+        (&found["local"]["port"], &found["drops"], &found["new_drops"]),
+        (&port.into(), &0.into(), &0.into())
+    );
+    assert!(found["recv_q"].as_u64().unwrap() > 0, "{found}");
+    assert_eq!(both["states"]["udp"], serde_json::json!({"CLOSE": 1}));
+    let tcp = json(&["report", "--json"]);
+    assert!(
+        tcp.get("udp").is_none() && tcp["states"].get("udp").is_none() && tcp.get("observed_ms").is_none()
+    );
+}
+
+#[test]
+fn what_one_look_cannot_judge_is_said_and_a_longer_one_can() {
+    let unjudged = |args: &[&str]| -> Vec<Value> {
+        let report = json(args);
+        schema::check(&report, SCHEMA);
+        let all = report["not_examined"].as_array().unwrap();
+        all.iter().filter_map(|n| n.get("rule")).cloned().collect()
+    };
+    let (one, longer) =
+        (unjudged(&["report", "--json"]), unjudged(&["report", "--json", "--interval", "0.3"]));
+    let rule = Value::from("udp-buffer-errors");
+    assert!(one.contains(&rule) && !longer.contains(&rule), "{one:?} and {longer:?}");
+    let said = format!("note: {} rules could not be judged by this", one.len());
+    assert!(stdout(&["report"]).contains(&said), "{said}");
+    assert!(stdout(&["report", "--interval", "0.3"]).lines().next().unwrap().contains("observed for "));
+}
+
+#[test]
 fn limits_have_the_ids_of_the_contract_once_each() {
     let _pair = Pair::new("127.0.0.1");
     let report = json(&["report", "--json"]);
     let ids = |list: &str, key: &str| -> Vec<String> {
         let all = report[list].as_array().into_iter().flatten();
-        all.map(|l| l[key].as_str().unwrap().to_owned()).collect()
+        all.filter_map(|l| l[key].as_str()).map(str::to_owned).collect()
     };
     let mut all = [ids("limits", "id"), ids("not_examined", "limit")].concat();
     assert!(

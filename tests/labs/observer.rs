@@ -61,7 +61,7 @@ fn a_report_says_with_whose_eyes_it_was_made() {
             return skip("observer", "one user only in this user namespace");
         };
         let (lab, _specimens) = zoo();
-        let ours = tool::report(lab.near());
+        let ours = tool::report(lab.near(), &[]);
         let theirs = tool::report_as(lab.near(), NOBODY, &program);
         assert_eq!(ours["host"]["privileged"], json!(true));
         assert_eq!(theirs["host"]["privileged"], json!(false));

@@ -58,7 +58,7 @@ struct Gauge(Value);
 
 impl Gauge {
     fn read(host: &Host) -> Self {
-        Self(tool::report(host)["ports"].take())
+        Self(tool::report(host, &[])["ports"].take())
     }
 
     fn number(&self, key: &str) -> u64 {
@@ -124,7 +124,7 @@ fn a_bind_before_connect_takes_a_port_from_everyone() {
         assert_eq!(gauge.towards(theirs), (5, 0, 250), "{}", gauge.0);
         assert_eq!(gauge.towards(third).0, 15, "{}", gauge.0);
         // Their parity gives them away.
-        let text = tool::report_text(ports.near());
+        let text = tool::report_text(ports.near(), &[]);
         assert!(text.contains("5 connected ports look bound before connect"), "{text}");
         drop((plain, calls));
     });

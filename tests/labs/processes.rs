@@ -144,7 +144,7 @@ fn a_prefork_server_has_several_owners() {
         assert!(text.contains(&format!("127.0.0.1:{port}  sleep[{first}]+2")), "{text}");
         // A report does not wait for the processes on a busy machine: then it says null.
         wait_for("the listener's processes", || {
-            let held = &tool::report(&host)["listeners"][0]["processes"];
+            let held = &tool::report(&host, &[])["listeners"][0]["processes"];
             if held.as_array().is_some_and(|p| p.len() == 3) { Ok(()) } else { Err(held.to_string()) }
         });
     });
@@ -333,7 +333,7 @@ fn hostile_names_reach_no_terminal() {
             tool::list_text(&host, &[&columns[..], &["--csv"]].concat()),
             tool::list_text(&host, &[&columns[..], &["--text"]].concat()),
             tool::list_text(&host, &[&columns[..], &["--sort", "process"]].concat()),
-            tool::report_text(&host),
+            tool::report_text(&host, &[]),
         ];
         for text in texts {
             // Tabs and line ends are of the format: a name cannot bring one.

@@ -26,14 +26,20 @@ pub fn list_text(host: &Host, args: &[&str]) -> String {
     String::from_utf8(run(host, Command::new(TCPTOP).arg("list").args(args)).stdout).unwrap()
 }
 
-/// `tcptop report --json`.
-pub fn report(host: &Host) -> Value {
-    json(&run(host, Command::new(TCPTOP).args(["report", "--json"])))
+/// `tcptop report --json` with more arguments if wanted.
+pub fn report(host: &Host, args: &[&str]) -> Value {
+    json(&run(host, Command::new(TCPTOP).args(["report", "--json"]).args(args)))
 }
 
-/// `tcptop report` for people.
-pub fn report_text(host: &Host) -> String {
-    String::from_utf8(run(host, Command::new(TCPTOP).arg("report")).stdout).unwrap()
+/// `tcptop report` for people, likewise.
+pub fn report_text(host: &Host, args: &[&str]) -> String {
+    String::from_utf8(run(host, Command::new(TCPTOP).arg("report").args(args)).stdout).unwrap()
+}
+
+/// `tcptop check --json` with more arguments if wanted, whatever it finds.
+pub fn check(host: &Host, args: &[&str]) -> Value {
+    let done = host.run(|| Command::new(TCPTOP).args(["check", "--json"]).args(args).output());
+    serde_json::from_slice(&done.unwrap().unwrap().stdout).unwrap()
 }
 
 /// `tcptop report --json` as an ordinary user.

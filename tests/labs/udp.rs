@@ -1,6 +1,11 @@
-//! `tcptop list -u` against `ss -uanem`, and who holds a UDP socket that drops.
+//! `tcptop list -u` against `ss -uanem`, who holds a UDP socket that drops, and what report and check say of it.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, socket_cookie};
 use serde_json::{Value, json};
@@ -224,5 +229,137 @@ fn the_process_of_a_socket_that_drops_is_named() {
             csv.contains(&format!("udp,CLOSE,{}\n", at.port())),
             "programs get the contract's word: {csv}"
         );
+    });
+}
+
+/// Datagrams that come on and on, from a connected socket.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flood {
+    fn new(host: &Host, to: SocketAddr) -> Self {
+        let sender = bind(host, "127.0.0.1:0");
+        sender.connect(to).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let flow = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                sender.send(&[1; 900]).unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        Self { stop, thread: Some(thread::spawn(flow)) }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The finding that names a socket that drops, by its port.
+fn named(document: &Value, port: u16) -> Option<&Value> {
+    let findings = document["findings"].as_array()?;
+    findings.iter().find(|f| f["rule"] == "udp-buffer-errors" && f["subject"]["local"]["port"] == port)
+}
+
+#[test]
+fn the_report_says_who_drops_and_what_is_being_lost() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let socket = dropping(&host);
+        let port = socket.local_addr().unwrap().port();
+        let quiet = bind(&host, "[::1]:0");
+        let flood = Flood::new(&host, socket.local_addr().unwrap());
+        let report = wait_for("loss in a report", || {
+            let report = tool::report(&host, &["-u"]);
+            let lost = report["udp"]["sockets"][0]["new_drops"].as_u64() > Some(0);
+            if lost && named(&report, port).is_some() { Ok(report) } else { Err(report.to_string()) }
+        });
+        let states = json!({"udp": {"CLOSE": 2, "ESTABLISHED": 1}, "udp4": {"CLOSE": 1, "ESTABLISHED": 1}, "udp6": {"CLOSE": 1}});
+        assert_eq!(report["states"], states, "TCP was not asked for");
+        assert!(report.get("peers").is_none() && report.get("ports").is_none(), "they are of TCP: {report}");
+        let sockets = report["udp"]["sockets"].as_array().unwrap();
+        assert_eq!(sockets.len(), 1, "the others have lost nothing and have nothing to read: {sockets:?}");
+        let listed = &tool::list(&host, &["-u"]).rows[&socket_cookie(&socket).unwrap()];
+        for key in ["local", "inode", "cookie", "rcvbuf", "processes", "state"] {
+            assert_eq!(sockets[0][key], listed[key], "{key}");
+        }
+        assert!(listed["drops"].as_u64() >= sockets[0]["drops"].as_u64());
+        let counters = report["udp"]["counters"].as_array().unwrap();
+        assert_eq!(counters[0]["name"], "Udp.RcvbufErrors", "{counters:?}");
+        let number = |key: &str| counters[0][key].as_u64().unwrap();
+        assert!(0 < number("new") && number("new") < number("total"), "it dropped before, too: {counters:?}");
+        assert!(counters[0]["per_s"].as_f64() > Some(0.0), "{counters:?}");
+        let limits: Vec<_> = report["limits"].as_array().unwrap().iter().map(|l| &l["id"]).collect();
+        assert!(!limits.contains(&&json!("ephemeral_ports")), "{limits:?}");
+
+        let text = tool::report_text(&host, &["-u"]);
+        let line =
+            |what: &str| text.lines().find(|l| l.starts_with(what)).unwrap_or_else(|| panic!("{text}"));
+        assert!(line("UNCONN").split_ascii_whitespace().eq(["UNCONN", "2", "1", "1"]), "{text}");
+        let row = line(&format!("127.0.0.1:{port} "));
+        assert!(row.ends_with(&format!("[{}]", std::process::id())), "{text}");
+        assert!(text.contains("udp-buffer-errors: ") && text.contains("Udp.RcvbufErrors"), "{text}");
+        assert!(!text.contains("\nSTATE") && !text.contains("Ephemeral"), "{text}");
+
+        let both =
+            tool::report(&host, &["-t", "-u", &format!("sport = :{}", quiet.local_addr().unwrap().port())]);
+        let states =
+            json!({"tcp": {}, "tcp4": {}, "tcp6": {}, "udp": {"CLOSE": 1}, "udp4": {}, "udp6": {"CLOSE": 1}});
+        assert_eq!(both["states"], states, "{both}");
+        assert_eq!((&both["udp"]["sockets"], &both["peers"]), (&json!([]), &json!([])));
+        drop(flood);
+    });
+}
+
+/// Ends with the test.
+struct Sleeper(Child);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_report_of_all_namespaces_has_the_udp_sockets_of_each() {
+    lab(|| {
+        let (host, other) = (Host::new().unwrap(), Host::new().unwrap());
+        let sleep = || Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        // A namespace is found by a process that lives in it.
+        let _sleeper = Sleeper(other.run(sleep).unwrap());
+        let socket = dropping(&other);
+        let port = socket.local_addr().unwrap().port();
+        let report = tool::report(&host, &["-u", "--netns", "all", &format!("sport = :{port}")]);
+        let documents = report["other_namespaces"].as_array().unwrap();
+        let cookie = json!(socket_cookie(&socket).unwrap());
+        let there = documents.iter().find(|d| d["udp"]["sockets"][0]["cookie"] == cookie);
+        let there = there.unwrap_or_else(|| panic!("{report}"));
+        assert_eq!(there["states"]["udp"], json!({"CLOSE": 1}), "{there}");
+        assert_eq!(there["udp"]["sockets"][0]["new_drops"], 0, "it was full before: {there}");
+        assert_eq!(report["states"]["udp"], json!({}), "{report}");
+    });
+}
+
+#[test]
+fn a_check_of_udp_alone_finds_what_concerns_udp_and_says_that_it_judged_nothing_else() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let socket = dropping(&host);
+        let _flood = Flood::new(&host, socket.local_addr().unwrap());
+        let port = socket.local_addr().unwrap().port();
+        wait_for("finding", || {
+            let check = tool::check(&host, &["-u"]);
+            assert_eq!(check["about"], "udp");
+            if named(&check, port).is_some() { Ok(()) } else { Err(check.to_string()) }
+        });
+        let both = tool::check(&host, &["-t", "-u"]);
+        assert!(both.get("about").is_none(), "everything was judged: {both}");
     });
 }

@@ -82,7 +82,7 @@ fn who_drops_most_is_first_with_the_counters_that_moved() {
         if width >= 80 {
             reads(&rig.cursor_line(), &["rsyslogd[700]", "13400", "+1200"]);
             let counters = rig.line_with("UDP:");
-            reads(&counters, &["InErrors +20/s", "RcvbufErrors +20/s"]);
+            reads(&counters, &["RcvbufErrors +20/s", "InErrors +20/s"]);
             assert!(!counters.contains("NoPorts"), "it did not move: {counters}");
             reads(&rig.line_with("10.0.0.5:40123"), &["ESTABLISHED", "10.0.0.2:53"]);
             assert!(rig.lines()[1].contains("UDP sockets"));

@@ -25,6 +25,7 @@ mod unread;
 mod zero_window;
 
 use super::rule::{Family, Proven, RuleSpec};
+use crate::model::Protocols;
 
 /// A rule of this family with thresholds.
 macro_rules! rule {
@@ -32,6 +33,7 @@ macro_rules! rule {
         RuleSpec {
             id: $module::ID,
             family: Family::Sockets,
+            about: Protocols::TCP,
             proven: $proven,
             build: |t| Ok(Box::new($module::$rule::new(t)?)),
         }
@@ -59,6 +61,7 @@ pub const RULES: &[RuleSpec] = &[
     RuleSpec {
         id: port_taken::ID,
         family: Family::Sockets,
+        about: Protocols::TCP,
         proven: Proven::Lab("port-taken"),
         build: |_| Ok(Box::new(port_taken::PortTaken::default())),
     },

@@ -7,7 +7,7 @@ mod table;
 
 use super::finding::Value;
 use super::rule::{Context, Family, Proven, RuleSpec};
-use crate::model::Scope;
+use crate::model::{Protocols, Scope};
 
 pub use audit::{AuditRow, AuditVerdict, audit};
 
@@ -27,23 +27,26 @@ pub(super) fn own_value(context: &Context<'_>, name: &str) -> Value {
 }
 
 macro_rules! rules {
-    ($($id:literal $proven:expr;)*) => {
+    ($($id:literal $about:ident $proven:expr;)*) => {
         &[
             RuleSpec {
                 id: rules::PORT_RANGE,
                 family: Family::Sysctls,
+                about: Protocols::TCP,
                 proven: FOLKLORE,
                 build: |_| Ok(Box::new(rules::PortRange)),
             },
             RuleSpec {
                 id: rules::RP_FILTER,
                 family: Family::Sysctls,
+                about: Protocols::BOTH,
                 proven: Proven::Lab("rp-filter"),
                 build: |_| Ok(Box::new(rules::RpFilter)),
             },
             $(RuleSpec {
                 id: $id,
                 family: Family::Sysctls,
+                about: Protocols::$about,
                 proven: $proven,
                 build: |_| Ok(Box::new(rules::Audited($id))),
             }),*
@@ -55,18 +58,18 @@ const FOLKLORE: Proven = Proven::Lab("folklore-sysctls");
 
 /// The rules of this family.
 pub const RULES: &[RuleSpec] = rules![
-    "sysctl-tw-recycle" Proven::Sample("no kernel since 4.12 has it");
-    "sysctl-timestamps-off" FOLKLORE;
-    "sysctl-tw-buckets" FOLKLORE;
-    "sysctl-fin-timeout" FOLKLORE;
-    "sysctl-synack-retries" FOLKLORE;
-    "sysctl-retries2-low" FOLKLORE;
-    "sysctl-orphan-retries" FOLKLORE;
-    "sysctl-keepalive-aggressive" FOLKLORE;
-    "sysctl-syncookies-off" FOLKLORE;
-    "sysctl-somaxconn-low" FOLKLORE;
-    "sysctl-abort-on-overflow" FOLKLORE;
-    "sysctl-max-orphans-low" Proven::Sample("tcp_max_orphans is the host's");
-    "sysctl-conntrack-timeouts" FOLKLORE;
-    "sysctl-tcp-mem" Proven::Sample("tcp_mem is the host's");
+    "sysctl-tw-recycle" TCP Proven::Sample("no kernel since 4.12 has it");
+    "sysctl-timestamps-off" TCP FOLKLORE;
+    "sysctl-tw-buckets" TCP FOLKLORE;
+    "sysctl-fin-timeout" TCP FOLKLORE;
+    "sysctl-synack-retries" TCP FOLKLORE;
+    "sysctl-retries2-low" TCP FOLKLORE;
+    "sysctl-orphan-retries" TCP FOLKLORE;
+    "sysctl-keepalive-aggressive" TCP FOLKLORE;
+    "sysctl-syncookies-off" TCP FOLKLORE;
+    "sysctl-somaxconn-low" TCP FOLKLORE;
+    "sysctl-abort-on-overflow" TCP FOLKLORE;
+    "sysctl-max-orphans-low" TCP Proven::Sample("tcp_max_orphans is the host's");
+    "sysctl-conntrack-timeouts" BOTH FOLKLORE;
+    "sysctl-tcp-mem" TCP Proven::Sample("tcp_mem is the host's");
 ];
