@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::analysis::{Snapshot, World};
 use crate::diagnose::knowledge::{self, Live, Style, label, title};
-use crate::diagnose::{Evidence, Finding, Status, Value};
+use crate::diagnose::{Evidence, Finding, Judged, Status, Value};
 use crate::query::{FindingKey, FindingRow, Grouped, Outcome, Span, ranked};
 
 use super::app::App;
@@ -24,10 +24,18 @@ pub const fn title_of(app: &App) -> &'static str {
     if app.filter.shown.is_some() { "Findings, of the whole machine" } else { "Findings" }
 }
 
-/// How many lines the pane wants for its findings.
-#[must_use]
-pub fn count(app: &App) -> usize {
+/// How many findings there are.
+fn count(app: &App) -> usize {
     app.stream.shown.as_deref().map_or(0, |j| j.judgements.iter().map(|j| j.findings.len()).sum())
+}
+
+/// How many lines the pane wants for its findings, if it is so wide and has `most` lines at most.
+#[must_use]
+pub fn wanted(app: &App, width: u16, most: usize) -> usize {
+    match app.stream.shown.as_deref() {
+        Some(judged) if count(app) < most => heights(judged, words(width), most).iter().sum(),
+        _ => count(app),
+    }
 }
 
 const fn is_over(finding: &Finding) -> bool {
@@ -39,16 +47,61 @@ const fn shown(found: usize, lines: usize) -> usize {
     if found > lines { lines.saturating_sub(1) } else { found }
 }
 
+/// The cells before the words of a finding: its mark and a space.
+const MARK: u16 = 2;
+
+/// How many cells a pane of this width has for a finding: one is for the cursor, one for air at the other edge.
+const fn words(width: u16) -> u16 {
+    width.saturating_sub(2)
+}
+
+/// How many cells stand before the words of a finding, where a finding has `width`: a mark, and with several namespaces the
+/// name of its own.
+fn indent(snapshot: &Snapshot, several: bool, width: u16) -> u16 {
+    let name = || paint::width(&snapshot.sample.netns.name.to_string()).min(width / 3) + 1;
+    MARK + if several { name() } else { 0 }
+}
+
+/// How many of the pane's lines each finding has that is shown: one, and those that are left over go to the worst of those
+/// whose words need them.
+fn heights(judged: &Judged, width: u16, lines: usize) -> Vec<usize> {
+    let found = ranked(judged);
+    let several = judged.world.snapshots.len() > 1;
+    let mut spare = lines.saturating_sub(found.len());
+    let shown = found.iter().take(shown(found.len(), lines));
+    shown
+        .map(|(finding, snapshot)| {
+            if spare == 0 {
+                return 1;
+            }
+            let room = width.saturating_sub(indent(snapshot, several, width));
+            let more = wrap(&title(finding), room).len().saturating_sub(1).min(spare);
+            spare -= more;
+            1 + more
+        })
+        .collect()
+}
+
+/// The words of a finding in so many lines: the last one says that there is more.
+fn in_lines(text: &str, width: u16, height: usize, glyphs: &Glyphs) -> Vec<String> {
+    let mut lines = if height > 1 { wrap(text, width) } else { vec![text.to_owned()] };
+    if lines.len() > height {
+        let rest = lines.split_off(height.saturating_sub(1)).join(" ");
+        lines.push(rest);
+    }
+    lines.iter().map(|line| paint::cut(line, width, glyphs).into_owned()).collect()
+}
+
 /// The cursor in the pane: it stays on its finding, whatever comes before it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PaneCursor {
     /// The finding; none on the line for those that have no room.
     pub key: Option<FindingKey>,
-    /// The line on which it was last put: where it stays when its finding goes.
+    /// Which of the entries it was last put on: where it stays when its finding goes.
     pub line: usize,
 }
 
-/// How many lines of the pane there are to go to.
+/// How many entries of the pane there are to go to: its findings, and the line for those that have no room.
 #[must_use]
 pub fn lines(app: &App, layout: &Layout) -> usize {
     count(app).min(usize::from(pane_area(layout).height))
@@ -58,7 +111,7 @@ fn pane_area(layout: &Layout) -> Rect {
     if layout.compact { layout.findings } else { inside(layout.findings) }
 }
 
-/// The line that the cursor is on.
+/// The entry that the cursor is on.
 #[must_use]
 pub fn cursor_line(app: &App, layout: &Layout) -> Option<usize> {
     let cursor = app.pane.as_ref()?;
@@ -70,12 +123,16 @@ pub fn cursor_line(app: &App, layout: &Layout) -> Option<usize> {
     Some(at.map_or(cursor.line, |at| at.min(shown)).min(lines.checked_sub(1)?))
 }
 
-/// The cursor on a line of the pane; none where there is no such line.
+/// The cursor on an entry of the pane; none where there is no such entry.
 #[must_use]
 pub fn cursor_at(app: &App, layout: &Layout, line: usize) -> Option<PaneCursor> {
-    let area = pane_area(layout);
-    let y = area.y.checked_add(u16::try_from(line).ok()?)?;
-    (line < lines(app, layout)).then(|| PaneCursor { key: key_at(app, layout, y), line })
+    if line >= lines(app, layout) {
+        return None;
+    }
+    let found = ranked(app.stream.shown.as_deref()?);
+    let shown = shown(found.len(), usize::from(pane_area(layout).height));
+    let key = found.get(line).filter(|_| line < shown).map(key_of);
+    Some(PaneCursor { key, line })
 }
 
 fn key_of((finding, snapshot): &(&Finding, &Snapshot)) -> FindingKey {
@@ -86,49 +143,64 @@ fn key_of((finding, snapshot): &(&Finding, &Snapshot)) -> FindingKey {
     }
 }
 
-/// Draws the pane: a line a finding, the last one for those that have no room.
+/// Draws the pane: the findings, the last line for those that have no room.
 pub fn pane(app: &App, layout: &Layout, canvas: &mut Canvas<'_>) {
     let Some(judged) = app.stream.shown.as_deref() else { return };
     let area = pane_area(layout);
     let found = ranked(judged);
-    let lines = usize::from(area.height);
-    let shown = shown(found.len(), lines);
-    let (x, width) = (area.x + 1, area.width.saturating_sub(2));
+    let (x, width) = (area.x + 1, words(area.width));
+    let heights = heights(judged, width, usize::from(area.height));
     let several = judged.world.snapshots.len() > 1;
-    for ((finding, snapshot), y) in found.iter().take(shown).zip(area.y..) {
+    let cursor = cursor_line(app, layout);
+    let mut y = area.y;
+    for (at, ((finding, snapshot), height)) in found.iter().zip(&heights).enumerate() {
         let glyphs = canvas.glyphs();
-        let (mark, role) = format::severity(Some(finding.draft.severity), is_over(finding), glyphs);
-        let mut end = canvas.text(x, y, width, mark, role);
+        let over = is_over(finding);
+        let (mark, role) = format::severity(Some(finding.draft.severity), over, glyphs);
+        canvas.text(x, y, width, mark, role);
+        let indent = indent(snapshot, several, width);
         if several {
-            let name = snapshot.sample.netns.name.to_string();
-            end = canvas.text(end + 1, y, width / 3, &paint::cut(&name, width / 3, glyphs), Role::Label);
+            let (name, room) = (snapshot.sample.netns.name.to_string(), indent.saturating_sub(MARK + 1));
+            canvas.text(x + MARK, y, room, &paint::cut(&name, room, glyphs), Role::Label);
         }
-        let role = if is_over(finding) { Role::Dim } else { Role::Text };
-        let room = (x + width).saturating_sub(end + 1);
-        let words = title(finding);
-        let words = paint::cut(&words, room, glyphs);
-        canvas.text(end + 1, y, room, &words, role);
+        let room = width.saturating_sub(indent);
+        let role = if over { Role::Dim } else { Role::Text };
+        for (line, y) in in_lines(&title(finding), room, *height, glyphs).iter().zip(y..) {
+            canvas.text(x + indent, y, room, line, role);
+        }
+        let height = u16::try_from(*height).unwrap_or(u16::MAX);
+        if cursor == Some(at) {
+            under_cursor(Rect { y, height, ..area }, canvas);
+        }
+        y = y.saturating_add(height);
     }
-    if found.len() > shown && lines > 0 {
-        let more = format!("and {} more", found.len() - shown);
+    if found.len() > heights.len() && area.height > 0 {
+        let more = format!("and {} more", found.len() - heights.len());
         canvas.text(x, area.bottom() - 1, width, &more, Role::Dim);
+        if cursor == Some(heights.len()) {
+            under_cursor(Rect { y: area.bottom() - 1, height: 1, ..area }, canvas);
+        }
     }
-    if let Some(y) = cursor_line(app, layout).and_then(|line| u16::try_from(line).ok()).map(|n| area.y + n) {
-        canvas.tint(Rect { y, height: 1, ..area }, Role::Selected);
-        canvas.text(area.x, y, 1, canvas.glyphs().cursor, Role::Selected);
-    }
+}
+
+fn under_cursor(area: Rect, canvas: &mut Canvas<'_>) {
+    canvas.tint(area, Role::Selected);
+    canvas.text(area.x, area.y, 1, canvas.glyphs().cursor, Role::Selected);
 }
 
 /// The finding that stands in a line of the terminal; none beside the findings.
 #[must_use]
 pub fn key_at(app: &App, layout: &Layout, y: u16) -> Option<FindingKey> {
     let area = pane_area(layout);
-    let found = ranked(app.stream.shown.as_deref()?);
+    let judged = app.stream.shown.as_deref()?;
     let line = usize::from(y.checked_sub(area.y)?);
-    if line >= shown(found.len(), usize::from(area.height)) {
-        return None;
-    }
-    found.get(line).map(key_of)
+    let heights = heights(judged, words(area.width), usize::from(area.height));
+    let mut end = 0;
+    let at = heights.iter().position(|height| {
+        end += height;
+        line < end
+    })?;
+    ranked(judged).get(at).map(key_of)
 }
 
 /// The page of one finding, or of a rule that could not be judged.

@@ -2,11 +2,13 @@
 
 use ratatui::layout::{Position, Rect, Size};
 
+use crate::analysis::Snapshot;
 use crate::model::TcpState;
 
 use super::app::App;
 use super::findings;
 use super::keymap::Place;
+use super::overview;
 use super::page::TablePage;
 use super::paint;
 use super::screen::Screen;
@@ -84,9 +86,17 @@ fn take(area: &mut Rect, height: u16) -> Rect {
     top
 }
 
-/// The height of a pane with so many lines: its frame included, half of what there is at most.
-fn pane_height(lines: usize, height: u16) -> u16 {
-    if lines == 0 { 0 } else { u16::try_from(lines + 2).unwrap_or(u16::MAX).min((height / 2).max(3)) }
+/// The height of the pane of findings in an area, its frame included. What stands below it keeps the lines that it `needs`,
+/// but half of the area at most.
+fn findings_height(app: &App, area: Rect, needs: impl Fn(&Snapshot) -> usize) -> u16 {
+    let world = app.world_shown();
+    let below = world.and_then(|w| w.snapshots.first()).map_or(usize::MAX, |snapshot| needs(snapshot));
+    let below = u16::try_from(below).unwrap_or(u16::MAX).saturating_add(2);
+    let most = area.height.saturating_sub(below).max(area.height / 2).max(3) - 2;
+    match findings::wanted(app, area.width.saturating_sub(2), usize::from(most)) {
+        0 => 0,
+        lines => u16::try_from(lines).unwrap_or(u16::MAX).min(most) + 2,
+    }
 }
 
 /// What a frame encloses.
@@ -142,7 +152,7 @@ impl Layout {
             | Place::Pane
             | Place::FilterLine => {
                 if app.trail.is_empty() && app.screen == Screen::Overview {
-                    layout.overview(&mut rest, findings::count(app));
+                    layout.overview(&mut rest, app);
                 }
                 layout.table(rest, app.table().and_then(TablePage::remark).as_deref());
             }
@@ -150,11 +160,12 @@ impl Layout {
         layout
     }
 
-    /// `found` is the number of findings; their pane takes room from the others only when there are some.
-    fn overview(&mut self, rest: &mut Rect, found: usize) {
+    fn overview(&mut self, rest: &mut Rect, app: &App) {
         let all_states = u16::try_from(TcpState::ALL.len()).unwrap_or(u16::MAX) + 2;
         if self.compact {
-            self.findings = take(rest, u16::try_from(found).unwrap_or(u16::MAX).min(rest.height / 4));
+            let most = rest.height / 4;
+            let lines = findings::wanted(app, rest.width, usize::from(most));
+            self.findings = take(rest, u16::try_from(lines).unwrap_or(u16::MAX).min(most));
             let lines = rest.height;
             self.limits = take(rest, if lines >= 12 { 3 } else { 1 });
             self.states = take(rest, (lines / 4).min(3));
@@ -168,14 +179,14 @@ impl Layout {
             self.states = column(0, states);
             self.limits = column(states, limits);
             let mut last = column(states + limits, top.width - states - limits);
-            let height = pane_height(found, last.height);
+            let height = findings_height(app, last, overview::lines_of_ports);
             self.findings = take(&mut last, height);
             self.ports = last;
         } else {
             let states = (top.width * 19 / 40).min(44);
             self.states = column(0, states);
             let mut right = column(states, top.width - states);
-            let height = pane_height(found, right.height);
+            let height = findings_height(app, right, overview::lines_of_limits);
             self.findings = take(&mut right, height);
             if right.height >= all_states {
                 self.limits = take(&mut right, 10);

@@ -258,6 +258,17 @@ fn limits(snapshot: &Snapshot, page_size: u64, area: Rect, with_ports: bool, can
     missing(&snapshot.limits_missing, Rect { y, height: line.bottom().saturating_sub(y), ..line }, canvas);
 }
 
+/// How many lines all limits take, also those that are not known.
+pub(super) fn lines_of_limits(snapshot: &Snapshot) -> usize {
+    // Whose the first is can have a line of its own.
+    snapshot.limits.len() + snapshot.limits_missing.len() + 1
+}
+
+/// How many lines all destinations take, with the range of ports above them.
+pub(super) fn lines_of_ports(snapshot: &Snapshot) -> usize {
+    snapshot.ports.destinations.len().max(1) + 1
+}
+
 /// The narrowest column in which whose limit it is can be said.
 const SUBJECT: u16 = 8;
 
@@ -295,8 +306,8 @@ fn ports(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
         return;
     };
     let mut y = line.y;
-    // The range in words, where there is room for more than the worst.
-    if line.height > 4 {
+    // The range in words, where there is room for more than the worst, or for all.
+    if usize::from(line.height) > ports.destinations.len().clamp(1, 4) {
         let mut text =
             format!("{} usable of {}-{}", Grouped(ports.usable.into()), range.start(), range.end());
         for (n, what) in [(ports.reserved, "reserved"), (ports.occupied, "bound")] {

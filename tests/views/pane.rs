@@ -76,6 +76,53 @@ fn above_the_first_row_are_the_findings_and_enter_opens_one() {
     }
 }
 
+/// The lines of the pane, without what stands beside it.
+fn pane(rig: &Rig) -> Vec<String> {
+    let lines = rig.lines();
+    let top = lines.iter().position(|l| l.contains("─ Findings ")).unwrap();
+    let from = lines[top].split("─ Findings ").next().unwrap().chars().count() - 1;
+    let inside = lines[top + 1..].iter().map(|l| l.chars().skip(from).collect::<String>());
+    inside.take_while(|l| l.starts_with('│')).collect()
+}
+
+#[test]
+fn a_long_finding_is_wrapped_where_no_other_needs_the_line() {
+    for (size, room) in [((80, 24), 3), ((200, 50), 7)] {
+        // As many as there are lines, and more: one line for each, and none is hidden for the words of another.
+        for found in [room - 1, room, room + 1] {
+            let rig = showing(size, warnings(1..=found));
+            let pane = pane(&rig);
+            assert!(pane.len() <= usize::try_from(room).unwrap(), "{}", rig.text());
+            let named = pane.iter().filter(|l| l.contains("java[")).count();
+            let shown = if found > room { room - 1 } else { found };
+            assert_eq!(named, usize::try_from(shown).unwrap(), "{found}: {}", rig.text());
+        }
+    }
+    let rig = showing((80, 24), warnings([11]));
+    assert_eq!(pane(&rig).len(), 2, "no line for nothing: {}", rig.text());
+    let words: Vec<String> = pane(&rig)
+        .iter()
+        .flat_map(|l| l.trim_matches('│').split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(words.join(" "), "▲ java[11] holds 11 connections that the peer has closed");
+}
+
+#[test]
+fn each_line_of_a_wrapped_finding_is_its_own() {
+    for line in [2, 3] {
+        let mut rig = showing((80, 24), warnings([11, 12]));
+        rig.click(50, line);
+        assert!(
+            rig.text().contains("java[11]") && !rig.text().contains("java[12]"),
+            "{line}: {}",
+            rig.text()
+        );
+    }
+    let mut rig = showing((80, 24), warnings([11, 12]));
+    rig.click(50, 4);
+    assert!(rig.text().contains("java[12]") && !rig.text().contains("java[11]"), "{}", rig.text());
+}
+
 #[test]
 fn the_cursor_stays_on_its_finding_and_goes_back_to_the_table_with_the_last_one() {
     let world = worlds::busy(40);
