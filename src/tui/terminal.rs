@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -110,8 +111,9 @@ pub type Screen = Terminal<ScreenBackend>;
 
 /// Holds the terminal until dropped.
 pub struct Guard {
-    /// To draw on.
-    pub screen: Screen,
+    /// To draw on. Never dropped: when the terminal has died, ratatui complains of that on standard error, which is most
+    /// often the same terminal, and panics.
+    pub screen: ManuallyDrop<Screen>,
 }
 
 impl Guard {
@@ -133,7 +135,7 @@ impl Guard {
         enter()?;
         // Dropped from here on, the guard gives the terminal back.
         match Terminal::new(backend) {
-            Ok(screen) => Ok(Self { screen }),
+            Ok(screen) => Ok(Self { screen: ManuallyDrop::new(screen) }),
             Err(e) => {
                 leave();
                 Err(e)

@@ -185,8 +185,10 @@ fn without_a_shell_to_return_to_the_stop_key_is_refused() {
 #[test]
 fn a_terminal_that_dies_takes_the_program_with_it() {
     let term = Term::painted();
-    let child = term.die();
+    let mut child = term.die();
     gone(child.process_id().unwrap());
+    let status = child.wait().unwrap();
+    assert!(matches!(status.exit_code(), 0 | 1), "it ends, and does not panic: {status:?}");
 }
 
 #[test]
