@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::KeyCode;
 use tcptop::model::TcpState;
-use tcptop::query::filter::{Filter, Lookup, Numbers};
+use tcptop::query::filter::{Filter, Lookup};
 use tcptop::testkit;
 use tcptop::tui::filter::FilterState;
 use tcptop::tui::msg::Effect;
@@ -69,20 +69,8 @@ fn what_ss_cannot_say_is_told() {
 /// Knows every cgroup.
 struct AnyCgroup;
 impl Lookup for AnyCgroup {
-    fn service(&self, _: &str) -> Option<u16> {
-        None
-    }
-    fn interface(&self, _: &str) -> Option<u32> {
-        None
-    }
     fn cgroup(&self, _: &str) -> Option<u64> {
         Some(1)
-    }
-    fn user(&self, _: &str) -> Option<u32> {
-        None
-    }
-    fn host(&self, name: &str) -> Vec<tcptop::model::Ip> {
-        Numbers.host(name)
     }
 }
 

@@ -148,18 +148,6 @@ mod tests {
     struct OneHost;
 
     impl Lookup for OneHost {
-        fn service(&self, _: &str) -> Option<u16> {
-            None
-        }
-        fn interface(&self, _: &str) -> Option<u32> {
-            None
-        }
-        fn cgroup(&self, _: &str) -> Option<u64> {
-            None
-        }
-        fn user(&self, _: &str) -> Option<u32> {
-            None
-        }
         fn host(&self, name: &str) -> Vec<Ip> {
             if name == "db" { vec![Ip::from_v4_octets([10, 0, 0, 7])] } else { Vec::new() }
         }
