@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
 
 use super::moved::{Movements, Watch};
 use crate::analysis::{Limit, LimitId};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
-use crate::diagnose::thresholds::{Section, ThresholdError, Thresholds, ascending};
+use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::Endpoint;
 
 /// The rule's id.
@@ -25,23 +24,6 @@ const DROP: &str = "conntrack.drop";
 const EARLY_DROP: &str = "conntrack.early_drop";
 const INSERT_FAILED: &str = "conntrack.insert_failed";
 const COUNTERS: &[&str] = &[DROP, EARLY_DROP, INSERT_FAILED];
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ratios {
-    warning_ratio: f64,
-    critical_ratio: f64,
-}
-
-impl Section for Ratios {
-    fn check(&self) -> Result<(), String> {
-        ascending(&[
-            ("0", 0.0),
-            ("warning_ratio", self.warning_ratio),
-            ("critical_ratio", self.critical_ratio),
-        ])
-    }
-}
 
 /// The fill of the table as evidence.
 fn fill(limit: &Limit) -> [Evidence; 2] {
@@ -71,9 +53,7 @@ pub struct ConntrackFull {
 impl ConntrackFull {
     /// The rule with its thresholds.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let n: Ratios = thresholds.section(FULL)?;
-        let levels = Levels { info: None, warning: Some(n.warning_ratio), critical: Some(n.critical_ratio) };
-        Ok(Self { levels, watch: Watch::default() })
+        Ok(Self { levels: Levels::of_ratios(thresholds, FULL)?, watch: Watch::default() })
     }
 }
 
@@ -173,7 +153,7 @@ impl Unanswered {
 /// Entries that could not be inserted though the table has room: two packets raced for one tuple, or a source NAT found
 /// no free port (`__nf_conntrack_confirm`).
 pub struct ConntrackClash {
-    full_at: f64,
+    full: Levels,
     watch: Watch,
     unanswered: Unanswered,
 }
@@ -181,8 +161,8 @@ pub struct ConntrackClash {
 impl ConntrackClash {
     /// The rule; a table that [`ConntrackFull`] warns about is not its business.
     pub fn new(thresholds: &Thresholds) -> Result<Self, ThresholdError> {
-        let full: Ratios = thresholds.section(FULL)?;
-        Ok(Self { full_at: full.warning_ratio, watch: Watch::default(), unanswered: Unanswered::default() })
+        let full = Levels::of_ratios(thresholds, FULL)?;
+        Ok(Self { full, watch: Watch::default(), unanswered: Unanswered::default() })
     }
 }
 
@@ -200,7 +180,7 @@ impl Rule for ConntrackClash {
         let failed = rates.iter().find(|r| &*r.name == INSERT_FAILED).map_or(0, |r| r.delta);
         self.unanswered.look(context, failed);
         let Some(clashes) = moved.get(INSERT_FAILED) else { return Verdict::Quiet };
-        if limit.ratio() >= self.full_at || moved.delta(EARLY_DROP) > 0 {
+        if self.full.grade(limit.ratio(), None).is_some() || moved.delta(EARLY_DROP) > 0 {
             return Verdict::Quiet;
         }
         let mut evidence = vec![clashes.evidence("insert_failed"), clashes.rate(), clashes.window()];
