@@ -30,7 +30,7 @@ impl From<&str> for ForeignText {
 
 /// Whether a terminal may do something else with this character than draw it.
 #[must_use]
-pub fn is_unsafe(c: char) -> bool {
+pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -40,12 +40,12 @@ pub fn is_unsafe(c: char) -> bool {
 impl fmt::Display for ForeignText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
-        if !self.0.contains(is_unsafe) {
+        if !self.0.contains(is_unprintable) {
             return f.pad(&self.0);
         }
         let mut clean = String::with_capacity(self.0.len() + 8);
         for c in self.0.chars() {
-            if is_unsafe(c) {
+            if is_unprintable(c) {
                 write!(clean, "{}", c.escape_default())?;
             } else {
                 clean.push(c);
@@ -69,7 +69,7 @@ mod tests {
     fn nothing_that_a_terminal_obeys_gets_through() {
         let hostile = ForeignText::from_bytes(b"a\x1b[2Jb\nc\x07\xff\xe2\x80\xae");
         let shown = hostile.to_string();
-        assert!(!shown.contains(is_unsafe), "{shown:?}");
+        assert!(!shown.contains(is_unprintable), "{shown:?}");
         assert_eq!(shown, "a\\u{1b}[2Jb\\nc\\u{7}\u{fffd}\\u{202e}");
     }
 

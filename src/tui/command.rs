@@ -1,6 +1,6 @@
 //! What is shown, as a command of `ss`: the screen, what was opened on it, and the filter.
 
-use crate::model::{ForeignText, is_unsafe};
+use crate::model::{ForeignText, is_unprintable};
 use crate::query::filter::view::{Said, connections, listeners, selection, socket};
 use crate::query::filter::{Expr, SsCommand, to_ss};
 use crate::query::{Column as _, Sort};
@@ -16,7 +16,7 @@ use super::theme::Role;
 pub fn open(app: &mut App, effects: &mut Vec<Effect>) {
     let command = of(app);
     // What could command a terminal is shown for what it is, and not handed to the next program.
-    if !command.command.contains(is_unsafe) {
+    if !command.command.contains(is_unprintable) {
         effects.push(Effect::Copy(command.command.clone()));
     }
     app.command = Some(command);
@@ -89,7 +89,7 @@ pub fn page(app: &App, width: u16) -> Vec<Line> {
         let note = ForeignText::from(note.as_str()).to_string();
         lines.extend(wrap(&note, width).into_iter().map(|l| vec![(l, Role::Notice)]));
     }
-    let copied = if command.contains(is_unsafe) {
+    let copied = if command.contains(is_unprintable) {
         "Not copied: it holds characters that a terminal could take for commands."
     } else {
         "Copied to the clipboard, if the terminal takes it (OSC 52)."

@@ -85,5 +85,5 @@ fn what_could_command_a_terminal_is_not_copied() {
     assert!(!rig.effects.iter().any(|e| matches!(e, Effect::Copy(_))));
     let text = rig.text();
     assert!(text.contains("Not copied") && text.contains("\\u{1b}"), "{text}");
-    assert!(!text.chars().any(|c| c != '\n' && tcptop::model::is_unsafe(c)), "{text}");
+    assert!(!text.chars().any(|c| c != '\n' && tcptop::model::is_unprintable(c)), "{text}");
 }

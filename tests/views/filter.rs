@@ -299,7 +299,7 @@ fn nothing_that_is_typed_or_offered_commands_the_terminal() {
         rig.key(code);
     }
     let text = rig.text();
-    let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));
+    let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unprintable(*c));
     assert_eq!(wrong, None, "{text}");
     assert!(line(&rig).0.starts_with("/ comm ?]52;c;x??"), "{}", line(&rig).0);
     // Nor does a filter from the command line.
@@ -310,7 +310,7 @@ fn nothing_that_is_typed_or_offered_commands_the_terminal() {
     for keys in ["", "/"] {
         rig.keys(keys);
         let text = rig.text();
-        assert!(!text.chars().any(|c| c != '\n' && tcptop::model::is_unsafe(c)), "{text}");
+        assert!(!text.chars().any(|c| c != '\n' && tcptop::model::is_unprintable(c)), "{text}");
     }
 }
 

@@ -113,7 +113,7 @@ fn no_name_commands_the_terminal_or_leaves_its_column() {
         for keys in ["", "2", "6", "4", "1"] {
             rig.keys(keys);
             let text = rig.text();
-            let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));
+            let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unprintable(*c));
             assert_eq!(wrong, None, "{text}");
             let wide = |line: &str| unicode_width::UnicodeWidthStr::width(line);
             assert!(rig.lines().iter().all(|l| wide(l) <= usize::from(width)), "{text}");

@@ -320,7 +320,7 @@ fn hostile_processes_cannot_command_the_terminal() {
                 rig.key(KeyCode::Enter);
             }
             let text = rig.text();
-            let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));
+            let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unprintable(*c));
             assert_eq!(wrong, None, "{text}");
             assert!(text.contains("\\u{1b}[2J"), "it is shown for what it is\n{text}");
             let width = rig.app.size.width;

@@ -317,7 +317,7 @@ fn names_that_others_chose_cannot_command_the_terminal() {
     for keys in ["1", "2", "3", "3\n", "4", "5", "6", "?"] {
         keys.chars().for_each(|c| rig.key(if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) }));
         let text = rig.text();
-        let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unsafe(*c));
+        let wrong = text.chars().find(|c| *c != '\n' && tcptop::model::is_unprintable(*c));
         assert_eq!(wrong, None, "{text}");
         assert!(text.contains("\\u{1b}[2J"), "it is shown for what it is");
     }

@@ -8,7 +8,7 @@ use super::lexer::{Lexer, Reach, Token};
 use super::print::Quoted;
 use super::words::{Begins, COMPARISONS, TIMERS, begins, keywords, state_words};
 use crate::analysis::World;
-use crate::model::{Ip, SocketRow, is_unsafe};
+use crate::model::{Ip, SocketRow, is_unprintable};
 use crate::query::container;
 
 /// How many words are offered.
@@ -41,7 +41,7 @@ pub fn complete(text: &str, cursor: usize, world: Option<&World>) -> Completion 
     let same = |word: &String| {
         word.get(..begun.len()).is_some_and(|w| w.eq_ignore_ascii_case(begun)) && word.len() > begun.len()
     };
-    words.retain(|word| same(word) && !word.contains(is_unsafe));
+    words.retain(|word| same(word) && !word.contains(is_unprintable));
     words.truncate(MOST);
     Completion { at: start..cursor, words }
 }
@@ -236,7 +236,7 @@ fn written(addr: Ip) -> String {
 
 /// The name of a process as a pattern: what could command a terminal is any character.
 fn pattern(name: &str) -> String {
-    let safe: String = name.chars().map(|c| if is_unsafe(c) { '?' } else { c }).collect();
+    let safe: String = name.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect();
     Quoted(&safe).to_string()
 }
 

@@ -42,7 +42,7 @@ impl FilterError {
         /// Characters that are shown on either side of the place, and of it.
         const AROUND: usize = 60;
         let shown = |s: &str| -> String {
-            s.chars().map(|c| if crate::model::is_unsafe(c) { '\u{fffd}' } else { c }).collect()
+            s.chars().map(|c| if crate::model::is_unprintable(c) { '\u{fffd}' } else { c }).collect()
         };
         let width = |s: &str| unicode_width::UnicodeWidthStr::width(s);
         let before = text.get(..self.at.start).unwrap_or(text);

@@ -7,7 +7,7 @@ use tui_input::backend::crossterm::to_input_request;
 use tui_input::{Input, InputRequest};
 
 use super::reader::Read;
-use crate::model::is_unsafe;
+use crate::model::is_unprintable;
 use crate::query::filter::Filter;
 
 /// Characters that a filter may have on the screen: far more than anyone types.
@@ -82,7 +82,7 @@ impl FilterLine {
     pub(super) fn edit(&mut self, event: &Event) -> bool {
         let Some(request) = to_input_request(event) else { return false };
         let refused = match request {
-            InputRequest::InsertChar(c) => is_unsafe(c) || self.text().chars().count() >= LONGEST,
+            InputRequest::InsertChar(c) => is_unprintable(c) || self.text().chars().count() >= LONGEST,
             _ => false,
         };
         if refused || self.input.handle(request).is_none() {

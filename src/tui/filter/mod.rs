@@ -17,7 +17,7 @@ use super::index::Filtered;
 use super::keymap::Action;
 use super::msg::Effect;
 use super::update::ask;
-use crate::model::is_unsafe;
+use crate::model::is_unprintable;
 use crate::query::filter::Filter;
 pub use line::FilterLine;
 use reader::{Mistake, Read, Reading};
@@ -61,7 +61,7 @@ impl FilterState {
 /// A text without what could command a terminal.
 fn harmless(text: &str) -> String {
     let kept = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
-    kept.filter(|c| !is_unsafe(*c)).collect()
+    kept.filter(|c| !is_unprintable(*c)).collect()
 }
 
 /// Opens the line, with the cursor behind the filter that is in force, or else the one before.
