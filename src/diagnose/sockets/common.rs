@@ -172,6 +172,25 @@ impl<'a> Context<'a> {
         ]
     }
 
+    /// What is queued on connections that do not move: how many, the longest that nothing was acknowledged, the bytes.
+    pub(super) fn queued(&self, places: &[u32], longest: Duration) -> [Evidence; 3] {
+        let bytes = self.rows(places).map(|(_, row)| u64::from(row.send_q)).sum();
+        [
+            sockets("sockets", places.len()),
+            observed("still_s", longest),
+            Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
+        ]
+    }
+
+    /// The peers and the processes of a finding's rows. One peer whose finding it is need not be counted.
+    pub(super) fn ends(&self, subject: &Subject, places: &[u32]) -> Vec<Evidence> {
+        let peers = match subject {
+            Subject::Peer { prefix: None, .. } => Vec::new(),
+            _ => self.peers(places).into(),
+        };
+        peers.into_iter().chain(self.processes(places)).collect()
+    }
+
     /// Rows by whom it is about if they do not move: a peer, a network of several, or the one process here that talks to
     /// several of those, which is one finding and not as many as there are peers.
     pub(super) fn by_peer_or_process(

@@ -107,10 +107,7 @@ impl DeadPeer {
         let lives = peer.and_then(|peer| self.lives(context, peer));
         let others = peer.and_then(|p| self.others.get(&p)).map_or(0, Vec::len);
         evidence.push(sockets("others", others));
-        if peer.is_none() {
-            evidence.extend(context.peers(rows));
-        }
-        evidence.extend(context.processes(rows));
+        evidence.extend(context.ends(&subject, rows));
         Some(Draft {
             variant: Some(match (peer, lives) {
                 (None, _) => "network",

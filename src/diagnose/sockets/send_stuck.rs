@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common::{numbers, observed, sockets};
+use super::common::{numbers, sockets};
 use super::still::Still;
 use super::zero_window;
 use crate::diagnose::details::DetailEntry;
@@ -76,19 +76,13 @@ impl Rule for SendQueueStuck {
                 .map(stuck_for)
                 .max()
                 .unwrap_or_default();
-            let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
             let repeated = context.rows(&rows).filter(|(_, r)| r.retrans > 0).count();
             let unsent = |(_, row)| context.detail(row)?.info()?.notsent_bytes();
             let unsent = context.rows(&rows).filter_map(unsent).sum();
-            let mut evidence = vec![
-                sockets("sockets", rows.len()),
-                observed("still_s", longest),
-                Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
-                Evidence::new("unsent", Value::Bytes(unsent), Source::TcpInfo),
-                sockets("retransmitting", repeated),
-            ];
-            evidence.extend(context.peers(&rows));
-            evidence.extend(context.processes(&rows));
+            let mut evidence = context.queued(&rows, longest).to_vec();
+            evidence.push(Evidence::new("unsent", Value::Bytes(unsent), Source::TcpInfo));
+            evidence.push(sockets("retransmitting", repeated));
+            evidence.extend(context.ends(&subject, &rows));
             let variant = match subject {
                 Subject::Process { .. } => Some("peers"),
                 _ => (repeated > 0).then_some("network"),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::common::{numbers, observed, sockets};
+use super::common::numbers;
 use super::still::Still;
 use crate::diagnose::details::DetailEntry;
-use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
+use crate::diagnose::finding::{Draft, Severity, Subject};
 use crate::diagnose::rule::{Context, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
 use crate::model::{SocketRow, TcpInfo, TimerKind};
@@ -80,14 +80,8 @@ impl Rule for ZeroWindowStall {
         let drafts = context.by_peer_or_process(stuck.into_iter()).into_iter().map(|(subject, rows)| {
             let still = |(_, row)| context.detail(row)?.nothing_acked_for();
             let longest = context.rows(&rows).filter_map(still).max().unwrap_or_default();
-            let bytes = context.rows(&rows).map(|(_, r)| u64::from(r.send_q)).sum();
-            let mut evidence = vec![
-                sockets("sockets", rows.len()),
-                observed("still_s", longest),
-                Evidence::new("queued", Value::Bytes(bytes), Source::SockDiag),
-            ];
-            evidence.extend(context.peers(&rows));
-            evidence.extend(context.processes(&rows));
+            let mut evidence = context.queued(&rows, longest).to_vec();
+            evidence.extend(context.ends(&subject, &rows));
             Draft {
                 variant: matches!(subject, Subject::Process { .. }).then_some("peers"),
                 proof: context.proof(&rows),
@@ -206,5 +200,8 @@ mod tests {
         assert_eq!(wide.len(), 1);
         assert_eq!(wide[0].subject, Subject::Process { pid: 7, comm: "nginx".into() });
         assert_eq!((wide[0].variant, wide[0].proof.total), (Some("peers"), 3));
+        let counts_peers = |d: &Draft| d.evidence.iter().any(|e| e.name == "peers");
+        assert!(counts_peers(&wide[0]) && counts_peers(&stalled(&["10.1.0.1", "10.1.0.2", "10.1.0.3"])[0]));
+        assert!(!counts_peers(&stalled(&["10.1.0.1"])[0]), "its subject is the one peer");
     }
 }
