@@ -9,6 +9,7 @@ pub struct KeepaliveShare {
     /// How many connections there are that can have keepalive.
     pub connections: usize,
     /// Sockets beside them: listeners, `TIME_WAIT` and others that the kernel keeps after a close, half-open connections.
+    /// A listener on its own page is not one of them.
     pub others: usize,
     /// How many of the connections were asked.
     pub asked: usize,

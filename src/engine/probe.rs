@@ -84,8 +84,10 @@ pub fn keepalive_share(world: &World, select: &Selection) -> KeepaliveShare {
         ..KeepaliveShare::default()
     };
     if matches!(select, Selection::Listener { .. }) {
-        let listener = selected.iter().find(|id| is(id, |row| row.state == TcpState::Listen));
-        let listener = listener.and_then(|id| place(world, *id));
+        let mut listeners = selected.iter().filter(|id| is(id, |row| row.state == TcpState::Listen));
+        let listener = listeners.next().and_then(|id| place(world, *id));
+        // Those that share the address are the listener, too.
+        share.others -= usize::from(listener.is_some()) + listeners.count();
         share.listener = listener.and_then(|(snapshot, row)| ask(&mut prober, snapshot, row));
     }
     let asked = connections.len().min(MOST);
@@ -223,9 +225,10 @@ mod tests {
         }
         rows.push(socket(TcpState::Listen, "0.0.0.0:80", ""));
         rows.push(socket(TcpState::TimeWait, "127.0.0.1:5001", "127.0.0.1:80"));
+        rows.push(socket(TcpState::TimeWait, "127.0.0.1:80", "127.0.0.1:5002"));
         let world = testkit::world_owned(rows, Owners::default());
         let share = keepalive_share(&world, &Selection::All);
-        assert_eq!((share.connections, share.others, share.asked), (2 * MOST, 2, MOST));
+        assert_eq!((share.connections, share.others, share.asked), (2 * MOST, 3, MOST));
         assert_eq!(share.with + share.without + share.unknown, MOST);
         let [(why, n)] = share.unread.as_slice() else { panic!("{:?}", share.unread) };
         assert!(*n == MOST && why.to_string().contains("not all been looked at"), "{why}");
@@ -234,7 +237,10 @@ mod tests {
         assert_eq!(none, KeepaliveShare::default());
         let of_listener =
             Selection::Listener { netns: 4_026_531_840, local: testkit::endpoint("0.0.0.0:80") };
-        assert!(matches!(keepalive_share(&world, &of_listener).listener, Some(Err(_))));
+        let of_listener = keepalive_share(&world, &of_listener);
+        assert!(matches!(of_listener.listener, Some(Err(_))));
+        let there = (of_listener.connections, of_listener.others);
+        assert_eq!(there, (0, 1), "it is no other socket on its own page, and one in TIME_WAIT is");
     }
 
     #[test]

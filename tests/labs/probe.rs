@@ -153,7 +153,7 @@ fn the_share_of_a_listener_is_that_of_its_connections() {
         let netns = look.world.snapshots[0].sample.netns.inode;
         let select = Selection::Listener { netns, local: endpoint(&to.to_string()) };
         let share = keepalive_share(&look.world, &select);
-        assert_eq!((share.connections, share.others, share.asked), (6, 1, 6), "{share:?}");
+        assert_eq!((share.connections, share.others, share.asked), (6, 0, 6), "{share:?}");
         assert_eq!((share.with, share.without, share.unknown), (4, 2, 0), "{share:?}");
         let settings: Vec<_> =
             share.settings.iter().map(|(o, n)| (o.keepalive, o.idle.as_secs(), *n)).collect();
