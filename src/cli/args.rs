@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::config::Config;
 use super::filter::FilterArgs;
+use super::usage;
 use crate::diagnose::knowledge::{self, Document, ENGLISH};
 use crate::diagnose::{RuleSpec, Severity, find};
 use crate::engine::INTERVALS;
@@ -19,6 +20,7 @@ use crate::lab::scenarios::SCENARIOS;
 use crate::model::Protocols;
 use crate::query::{Column as _, ColumnId, Sort, Spec};
 use crate::source::{Target, Wanted};
+use crate::tui::text::wrap;
 
 /// What is wrong with TCP on this machine, why, and what to do.
 #[derive(Parser, Debug)]
@@ -79,6 +81,11 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|d| INTERVALS.contains(d))
         .ok_or_else(|| format!("must be from {least} to {most} seconds"))
+}
+
+/// A number of sockets.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "is not a number of sockets, such as 20".to_owned())
 }
 
 /// When to use colours.
@@ -180,7 +187,7 @@ pub(super) struct ListArgs {
     #[arg(long, conflicts_with = "csv")]
     pub(super) jsonl: bool,
     /// Looks again after so many seconds, until it is stopped
-    #[arg(long, value_name = "SEC", value_parser = interval)]
+    #[arg(long, visible_alias = "interval", value_name = "SEC", value_parser = interval)]
     pub(super) watch: Option<Duration>,
     /// For programs: a header and a line a socket
     #[arg(long)]
@@ -196,7 +203,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "COL[:asc|desc]", value_parser = Sort::<ColumnId>::parse, default_value = "state")]
     pub(super) sort: Sort<ColumnId>,
     /// Shows only the first N sockets
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(super) limit: Option<usize>,
     /// Asks the kernel for `tcp_info` of each socket that is shown
     #[arg(long)]
@@ -263,8 +270,11 @@ pub(super) struct ExplainArgs {
 }
 
 fn document(name: &str) -> Result<&'static Document, String> {
-    knowledge::find(ENGLISH, name).map_err(|near| {
-        format!("there is no such name; did you mean {}? `tcptop explain` lists all", near.join(", "))
+    knowledge::find(ENGLISH, name).map_err(|near| match &*near {
+        [] => "there is no such name; `tcptop explain` lists all".to_owned(),
+        near => {
+            format!("there is no such name; did you mean {}? `tcptop explain` lists all", near.join(", "))
+        }
     })
 }
 
@@ -272,13 +282,17 @@ fn column(name: &str) -> Result<ColumnId, String> {
     ColumnId::from_name(name).map_err(|e| e.to_string())
 }
 
+/// Width of what stands behind a name in the help, so that the whole has eighty columns.
+const HELP_WIDTH: u16 = 62;
+
 fn columns_help() -> String {
     let line = |spec: Spec| {
         let also = match spec.aliases {
             [] => String::new(),
             aliases => format!(" [also: {}]", aliases.join(", ")),
         };
-        format!("\n  {:<16}{}{also}", spec.name, spec.help)
+        let help = wrap(&format!("{}{also}", spec.help), HELP_WIDTH).join(&format!("\n{:18}", ""));
+        format!("\n  {:<16}{help}", spec.name)
     };
     ColumnId::all().iter().map(|c| line(c.spec())).fold("Columns:".to_owned(), |help, line| help + &line)
 }
@@ -286,21 +300,21 @@ fn columns_help() -> String {
 impl Args {
     /// The arguments of the command line, or a usage error.
     pub(super) fn checked() -> Self {
-        let args = Self::parse();
+        let args = Self::try_parse().unwrap_or_else(|e| usage::explained(e).exit());
         if args.interval.is_some() && args.command.is_some() {
             let why = "--interval before a command is for the live screen, which has none";
-            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+            usage::error(ErrorKind::ArgumentConflict, why).exit();
         }
         if args.command.is_some() && !args.filter.text().is_empty() {
             let why = "a filter comes after its command: tcptop list state established";
-            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+            usage::error(ErrorKind::ArgumentConflict, why).exit();
         }
         if let Some(why) = args.no_udp() {
-            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+            usage::error(ErrorKind::ArgumentConflict, why).exit();
         }
         if args.resolve && !matches!(args.command, None | Some(Command::List(_) | Command::Report(_))) {
             let why = "--resolve is for the screen, for list and for report";
-            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+            usage::error(ErrorKind::ArgumentConflict, why).exit();
         }
         args
     }

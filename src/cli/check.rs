@@ -4,22 +4,25 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::args::{Args, CheckArgs};
 use super::observe::observe;
-use super::{WRITING, complain, is_closed_pipe, look, looker, stdout};
+use super::{WRITING, complain, is_closed_pipe, look, looker, stdout, usage};
 use crate::diagnose::{RuleBook, RuleSpec, ThresholdError};
 use crate::report::{self, Extent, Outcome};
 
 pub(super) fn run(args: &Args, options: &CheckArgs) -> ExitCode {
     if let Some(rule) = options.rule.iter().find(|rule| !rule.about.meet(args.judged())) {
         let why = format!("{} is about TCP; leave --udp out", rule.id);
-        Args::command().error(ErrorKind::ArgumentConflict, why).exit();
+        usage::error(ErrorKind::ArgumentConflict, why).exit();
     }
     let rules = rules(args, options)
-        .unwrap_or_else(|e| Args::command().error(ErrorKind::ValueValidation, format!("{e}\n")).exit());
+        .unwrap_or_else(|e| usage::error(ErrorKind::ValueValidation, format!("{e}\n")).exit());
+    if rules.ids().next().is_none() {
+        usage::error(ErrorKind::ArgumentConflict, "every rule was left out: there is nothing to judge")
+            .exit();
+    }
     let outcome = examine(args, options, rules).unwrap_or_else(|e| {
         complain(format_args!("{e:#}"));
         if !options.json {

@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _};
 
 use super::args::Args;
-use super::complain;
+use super::{complain, usage};
 use crate::analysis::World;
 use crate::engine::{Looker, SystemNames};
 use crate::model::ForeignText;
@@ -65,7 +65,7 @@ impl FilterArgs {
 }
 
 fn wrong(what: &str) -> clap::Error {
-    Args::command().error(ErrorKind::ValueValidation, what)
+    usage::error(ErrorKind::ValueValidation, what)
 }
 
 /// The world of the matching sockets. Asks for the `tcp_info` that the filter needs, and says of how many sockets it

@@ -4,19 +4,18 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::args::{Args, KillArgs};
 use super::filter::narrow;
-use super::{WRITING, look, looker, stdout};
+use super::{WRITING, look, looker, stdout, usage};
 use crate::engine::kill::{execute, session};
 use crate::query::kill::{Allow, plan};
 use crate::query::{ColumnId, Selection, SocketQuery, Sort, sockets};
 use crate::report;
 
 fn refuse(why: &str) -> anyhow::Error {
-    Args::command().error(ErrorKind::ValueValidation, why).into()
+    usage::error(ErrorKind::ValueValidation, why).into()
 }
 
 pub(super) fn run(args: &Args, options: &KillArgs) -> anyhow::Result<ExitCode> {

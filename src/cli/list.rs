@@ -4,13 +4,12 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::args::{Args, ListArgs};
 use super::filter::narrow;
 use super::names::Namer;
-use super::{WRITING, complain, look, looker, stdout};
+use super::{WRITING, complain, look, looker, stdout, usage};
 use crate::analysis::{Snapshot, World};
 use crate::engine::{Looker, with_options};
 use crate::model::{Ip, Protocols, SocketRow};
@@ -51,12 +50,12 @@ fn columns(args: &Args, options: &ListArgs, format: Format) -> anyhow::Result<Op
         && !options.probe_options
     {
         let why = format!("the column {} needs --probe-options", column.spec().name);
-        return Err(Args::command().error(ErrorKind::MissingRequiredArgument, why).into());
+        return Err(usage::error(ErrorKind::MissingRequiredArgument, why).into());
     }
     let protocols = args.protocols();
     if protocols.udp && options.probe_options {
         let why = "--probe-options asks TCP sockets; leave --udp out";
-        return Err(Args::command().error(ErrorKind::ArgumentConflict, why).into());
+        return Err(usage::error(ErrorKind::ArgumentConflict, why).into());
     }
     let several = args.netns == Some(Target::All);
     if options.columns.is_none() && protocols.udp && !matches!(format, Format::Json | Format::JsonLines) {

@@ -16,6 +16,7 @@ mod observe;
 mod page;
 mod pager;
 mod report;
+mod usage;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;

@@ -9,6 +9,9 @@ use crate::model::Protocols;
 /// How many near names are offered for one that does not exist.
 const NEAR: usize = 3;
 
+/// From which likeness on a name is near.
+pub(super) const LIKE: f64 = 0.8;
+
 /// A rule id that does not exist.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("there is no rule `{name}`; {}", hint(.nearest))]
@@ -20,7 +23,10 @@ pub struct UnknownRule {
 }
 
 fn hint(nearest: &[&str]) -> String {
-    format!("did you mean {}?", nearest.join(", "))
+    match nearest {
+        [] => "`tcptop explain` lists all".to_owned(),
+        nearest => format!("did you mean {}?", nearest.join(", ")),
+    }
 }
 
 /// The rule of an id, or the names that are near.
@@ -30,6 +36,7 @@ fn hint(nearest: &[&str]) -> String {
 pub fn find(id: &str) -> Result<&'static RuleSpec, UnknownRule> {
     registry::spec(id).ok_or_else(|| {
         let mut near: Vec<_> = registry::all().map(|s| (strsim::jaro_winkler(id, s.id), s.id)).collect();
+        near.retain(|(likeness, _)| *likeness >= LIKE);
         near.sort_by(|a, b| b.0.total_cmp(&a.0));
         UnknownRule { name: id.into(), nearest: near.into_iter().take(NEAR).map(|(_, id)| id).collect() }
     })

@@ -45,7 +45,11 @@ fn mistakes_are_usage_errors_that_name_what_is_valid() {
         (&["list", "--sort", "state:down"], &["state:asc or state:desc"]),
         (&["list", "--json", "--csv"], &["cannot be used with"]),
         (&["list", "--limit", "-1"], &["-1"]),
-        (&["list", "--limit", "many"], &["many", "--limit"]),
+        (&["list", "--limit", "many"], &["many", "--limit", "not a number of sockets"]),
+        (&["list", "--interval", "soon"], &["not a number of seconds"]),
+        (&["list", "--bogus"], &["no option --bogus", "--columns, --sort", "Usage: tcptop list "]),
+        (&["-4", "check", "--fail"], &["did you mean --fail-on?", "Usage: tcptop check "]),
+        (&["list", "sprot = 1"], &["did you mean sport?", "Usage: tcptop list "]),
         (&["--color", "pink", "report"], &["auto, always, never"]),
         (&["--interval", "0.05"], &["0.1 to 3600 seconds"]),
         (&["--interval", "NaN"], &["0.1 to 3600 seconds"]),
@@ -54,7 +58,7 @@ fn mistakes_are_usage_errors_that_name_what_is_valid() {
         (&["kill", "-u", "sport = :53"], &["--udp is not for kill", "closes TCP connections", "list --udp"]),
         (&["-u", "explain"], &["--udp is for the screen, for list, for report and for check"]),
         (&["reprot"], &["reprot", "report"]),
-        (&["--frobnicate"], &["--frobnicate"]),
+        (&["--frobnicate"], &["no option --frobnicate", "--netns", "Usage: tcptop [OPTIONS]"]),
         (&["completions", "csh"], &["bash"]),
     ];
     for (args, words) in cases {

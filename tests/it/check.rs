@@ -103,7 +103,8 @@ fn mistakes_are_usage_errors_that_name_what_is_valid() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["--rule", "orphan-limits"], &["no rule `orphan-limits`", "did you mean orphan-limit"]),
         (&["-u", "--rule", "close-wait-leak"], &["close-wait-leak is about TCP", "leave --udp out"]),
-        (&["--skip", "x"], &["no rule `x`"]),
+        (&["--skip", "x"], &["no rule `x`; `tcptop explain` lists all"]),
+        (&["--rule", "dead-peer", "--skip", "dead-peer"], &["nothing to judge", "Usage: tcptop check "]),
         (&["--interval", "0"], &["from 0.1 to 3600"]),
         (&["--interval", "soon"], &["not a number"]),
         (&["--fail-on", "info"], &["warning, critical"]),

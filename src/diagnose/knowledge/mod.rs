@@ -17,6 +17,7 @@ mod render;
 mod tests;
 mod words;
 
+use super::book::LIKE;
 pub use document::{Document, HEADINGS, Kind};
 pub use features::{FEATURES, Feature};
 pub use layout::{Line, layout};
@@ -92,6 +93,7 @@ pub fn find(lang: &str, said: &str) -> Result<&'static Document, Vec<&'static st
         d.names().map(|n| strsim::jaro_winkler(&short(n), &wanted)).fold(0.0, f64::max)
     };
     let mut near: Vec<_> = documents(lang).map(|d| (likeness(d), d.shown_name())).collect();
+    near.retain(|(likeness, _)| *likeness >= LIKE);
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     Err(near.into_iter().take(3).map(|(_, name)| name).collect())
 }
