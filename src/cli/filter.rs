@@ -9,7 +9,7 @@ use super::args::Args;
 use super::{complain, usage};
 use crate::analysis::World;
 use crate::engine::{Looker, SystemNames};
-use crate::model::ForeignText;
+use crate::model::{ForeignText, Protocols};
 use crate::query::filter::{Filter, Infos, Narrower, Scene, keywords};
 use crate::source::Source;
 
@@ -68,15 +68,16 @@ fn wrong(what: &str) -> clap::Error {
     usage::error(ErrorKind::ValueValidation, what)
 }
 
-/// The world of the matching sockets. Asks for the `tcp_info` that the filter needs, and says of how many sockets it
+/// The world of the matching sockets of these protocols. Asks for the `tcp_info` that the filter needs, and says of how many sockets it
 /// cannot be told whether they match.
 pub(super) fn narrow(
     looker: &mut Looker<Box<dyn Source>>,
     world: &World,
+    protocols: Protocols,
     filter: &Arc<Filter>,
 ) -> Arc<World> {
     let mut infos = Infos::default();
-    for snapshot in world.snapshots.iter().filter(|_| filter.needs().info) {
+    for snapshot in world.snapshots.iter().filter(|_| filter.needs().info && protocols.tcp) {
         let scene = Scene::new(snapshot);
         for (at, row) in snapshot.sample.table.rows.iter().enumerate() {
             if filter.wants_info(&scene, at, row) {
@@ -85,7 +86,7 @@ pub(super) fn narrow(
             }
         }
     }
-    let narrowed = Narrower::new(Arc::clone(filter)).narrow(world, Some(&infos));
+    let narrowed = Narrower::new(Arc::clone(filter)).only(protocols).narrow(world, Some(&infos));
     if let Some(left_out) = narrowed.left_out(world, filter) {
         complain(left_out);
     }

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, options: &KillArgs) -> anyhow::Result<ExitCode> {
     let mut looker = looker(args, None).with_owners(None);
     looker.source().ask_for(filter.asked());
     let whole = look(&mut looker)?;
-    let world = narrow(&mut looker, &whole.world, &filter);
+    let world = narrow(&mut looker, &whole.world, args.protocols(), &filter);
     let all = SocketQuery { select: Selection::All, sort: Sort::by(ColumnId::State), want: usize::MAX };
     let allow = Allow { listeners: options.listeners, own_session: options.own_session };
     let plan = plan(&world, &sockets(&world, &all).order, &session(), allow);

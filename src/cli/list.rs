@@ -131,7 +131,7 @@ fn once(
     let whole =
         if protocols.udp { Arc::new(whole.world.of_protocols(protocols)) } else { Arc::clone(&whole.world) };
     let mut world = match filter {
-        Some(filter) => narrow(looker, &whole, filter),
+        Some(filter) => narrow(looker, &whole, protocols, filter),
         None => whole,
     };
     let query =

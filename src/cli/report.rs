@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
         judged = observe(&mut looker, interval)?;
     }
     if let Some(filter) = &filter {
-        let world = narrow(&mut looker, &judged.world, filter);
+        let world = narrow(&mut looker, &judged.world, protocols, filter);
         judged = Arc::new(Judged { world, judgements: judged.judgements.clone() });
     }
     let text = filter.map(|f| f.expr().to_string());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compile::Filter;
 use super::scene::{Infos, Scene, Truth};
 use crate::analysis::{Analyzer, Snapshot, World};
-use crate::model::Protocol;
+use crate::model::{Protocol, Protocols};
 
 /// A world of the matching sockets.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ impl Narrowed {
 #[derive(Debug)]
 pub struct Narrower {
     filter: Arc<Filter>,
+    protocols: Protocols,
     spaces: Vec<((u64, Protocol), Analyzer)>,
 }
 
@@ -49,7 +50,13 @@ impl Narrower {
     /// Someone who applies a filter.
     #[must_use]
     pub const fn new(filter: Arc<Filter>) -> Self {
-        Self { filter, spaces: Vec::new() }
+        Self { filter, protocols: Protocols::BOTH, spaces: Vec::new() }
+    }
+
+    /// The same for the sockets of these protocols: of another one no socket matches, and that is known.
+    #[must_use]
+    pub fn only(self, protocols: Protocols) -> Self {
+        Self { protocols, ..self }
     }
 
     /// The filter.
@@ -89,7 +96,11 @@ impl Narrower {
             scene = scene.with_infos(infos);
         }
         let mut rows = Vec::new();
-        for (at, row) in (0_u32..).zip(&snapshot.sample.table.rows) {
+        let wanted = match snapshot.sample.protocol {
+            Protocol::Tcp => self.protocols.tcp,
+            Protocol::Udp => self.protocols.udp,
+        };
+        for (at, row) in (0_u32..).zip(&snapshot.sample.table.rows).take_while(|_| wanted) {
             match self.filter.truth(&scene, at as usize, row) {
                 Truth::True => rows.push(at),
                 Truth::Unknown => *unknown += 1,
@@ -142,6 +153,8 @@ mod tests {
         assert_eq!(s.limits, world.snapshots[0].limits);
         assert_eq!(narrowed.unknown, 0);
         assert_eq!(by("pid 1").narrow(&world, None).unknown, 3, "what has a file may be of that process");
+        let of_udp = by("pid 1").only(Protocols::UDP).narrow(&world, None);
+        assert_eq!((of_udp.unknown, of_udp.world.snapshots[0].states.all.total()), (0, 0), "none is of UDP");
     }
 
     #[test]
