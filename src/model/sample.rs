@@ -106,6 +106,12 @@ impl Completeness {
     pub fn is_complete(&self) -> bool {
         self.gaps.iter().all(|g| matches!(g, Gap::BoundInactiveHidden))
     }
+
+    /// Whether nothing could be read at all: neither `sock_diag` nor the file in `/proc` that stands in for it.
+    #[must_use]
+    pub fn nothing_was_read(&self) -> bool {
+        self.gaps.iter().filter(|g| matches!(g, Gap::NoSockDiag(_))).count() > 1
+    }
 }
 
 /// What is known of a listener beside its row (`INET_DIAG_SKMEMINFO`).

@@ -79,8 +79,8 @@ impl<'a> Connections<'a> {
 /// What there is to say of UDP alone.
 #[derive(Serialize)]
 struct Datagrams<'a> {
-    /// Those that lose datagrams or do not read them, the worst first.
-    sockets: Vec<StrugglingSocket<'a>>,
+    /// Those that lose datagrams or do not read them, the worst first; null where the table could not be read.
+    sockets: Option<Vec<StrugglingSocket<'a>>>,
     /// Null where they could not be known; the reason is among the gaps.
     counters: Option<Vec<Counter<'a>>>,
 }
@@ -115,7 +115,8 @@ impl<'a> Datagrams<'a> {
             per_s: rounded(per_second(c.new, observed)),
         };
         Self {
-            sockets: summary.struggling(udp, FIRST).order.into_iter().filter_map(socket).collect(),
+            sockets: (!udp.sample.completeness.nothing_was_read())
+                .then(|| summary.struggling(udp, FIRST).order.into_iter().filter_map(socket).collect()),
             counters: datagram_counters(snapshot).ok().map(|all| all.into_iter().map(counter).collect()),
         }
     }
@@ -143,11 +144,12 @@ struct TcpStates {
     tcp6: Counts,
 }
 
+/// Null where the table could not be read.
 #[derive(Serialize)]
 struct UdpStates {
-    udp: Counts,
-    udp4: Counts,
-    udp6: Counts,
+    udp: Option<Counts>,
+    udp4: Option<Counts>,
+    udp6: Option<Counts>,
 }
 
 /// The states that occur.
@@ -379,7 +381,11 @@ fn document<'a>(judged: &'a Judged, summary: Summary<'a>) -> Option<Document<'a>
                 tcp4,
                 tcp6,
             }),
-            udp: udp.map(|udp| counts(&udp.states)).map(|[udp, udp4, udp6]| UdpStates { udp, udp4, udp6 }),
+            udp: udp.map(|udp| {
+                let read = !udp.sample.completeness.nothing_was_read();
+                let [udp, udp4, udp6] = counts(&udp.states).map(|counts| read.then_some(counts));
+                UdpStates { udp, udp4, udp6 }
+            }),
         },
         connections: protocols.tcp.then(|| Connections::of(world, snapshot, &called)),
         udp: udp.map(|udp| Datagrams::of(snapshot, udp, summary)),
@@ -400,4 +406,42 @@ fn document<'a>(judged: &'a Judged, summary: Summary<'a>) -> Option<Document<'a>
         unexamined_namespaces: Vec::new(),
         other_namespaces: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Gap, Protocol, Protocols};
+    use crate::testkit;
+
+    #[test]
+    fn a_table_that_could_not_be_read_is_unknown_and_not_empty() {
+        let report = |gaps: Vec<Gap>| -> serde_json::Value {
+            let mut udp = testkit::sample(Vec::new());
+            udp.protocol = Protocol::Udp;
+            udp.completeness.gaps = gaps;
+            let mut snapshot = testkit::snapshot(testkit::sample(Vec::new()));
+            snapshot.udp = Some(Arc::new(testkit::snapshot(udp)));
+            let world = Arc::new(testkit::world(vec![snapshot]));
+            let judged = Judged { world, judgements: Vec::new() };
+            let protocols = Protocols::UDP;
+            let summary = Summary { judged: &judged, protocols, before: &[], filter: None, names: None };
+            let mut out = Vec::new();
+            write_json(summary, &mut out).unwrap();
+            serde_json::from_slice(&out).unwrap()
+        };
+        let why = |why: &str| Gap::NoSockDiag(why.to_owned());
+        let read = report(vec![why("no udp_diag")]);
+        assert_eq!((&read["states"]["udp"], &read["complete"]), (&serde_json::json!({}), &false.into()));
+        assert!(read["udp"]["sockets"].is_array());
+        let unread = report(vec![why("no udp_diag"), why("reading /proc/net/udp: not mounted")]);
+        for key in ["udp", "udp4", "udp6"] {
+            assert!(unread["states"][key].is_null() && unread["states"].get(key).is_some(), "{unread}");
+        }
+        assert!(unread["udp"]["sockets"].is_null() && unread["udp"]["counters"].is_null(), "{unread}");
+        let gaps = unread["gaps"].to_string();
+        assert!(gaps.contains("not mounted") && gaps.contains("/proc/net/snmp"), "{gaps}");
+    }
 }

@@ -99,7 +99,11 @@ impl<W: Write> Page<'_, W> {
         for (sample, protocol) in counted.into_iter().flatten() {
             let count = sample.table.rows.len() as u64;
             let plural = if count == 1 { "" } else { "s" };
-            write!(self.out, "  {} {protocol}socket{plural}", Grouped(count))?;
+            if sample.completeness.nothing_was_read() {
+                write!(self.out, "  ? {protocol}sockets")?;
+            } else {
+                write!(self.out, "  {} {protocol}socket{plural}", Grouped(count))?;
+            }
         }
         if !self.snapshot.observed.is_zero() {
             write!(self.out, "  observed for {}", Span::from(self.snapshot.observed))?;
