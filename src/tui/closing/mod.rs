@@ -80,10 +80,6 @@ pub fn open(app: &mut App, effects: &mut Vec<Effect>) {
         app.notice = Some("a UDP socket has no connection that could be closed");
         return;
     }
-    if app.shows_udp() {
-        app.notice = Some("a UDP socket has no connection that could be closed");
-        return;
-    }
     let Some((world, meant, name)) = chosen(app) else {
         app.notice = Some("no row is chosen; there is nothing to close");
         return;
