@@ -10,8 +10,8 @@ use super::process_groups::ProcessKey;
 use super::selection::Selection;
 use crate::analysis::Snapshot;
 use crate::diagnose::knowledge::title;
-use crate::diagnose::{Finding, Judged, Severity, Status, Subject};
-use crate::model::{ForeignText, Span};
+use crate::diagnose::{Finding, Judged, Severity, Status, Subject, spec};
+use crate::model::{ForeignText, Protocols, Span};
 
 /// A column of the findings table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -268,12 +268,20 @@ pub fn finding_cell(column: FindingColumn, row: &FindingRow) -> Cell<'_> {
     }
 }
 
+/// Whether the socket that a finding is about is one of UDP: none of TCP proves it.
+#[must_use]
+pub fn is_of_datagrams(finding: &Finding) -> bool {
+    let of_udp = || spec(finding.rule).is_some_and(|rule| rule.about == Protocols::UDP);
+    matches!(finding.draft.subject, Subject::Socket { .. }) && of_udp()
+}
+
 /// The sockets that prove a finding: those that the rule named, else those of its subject. `None` where no socket proves
 /// it: counters, sysctls, the machine as a whole.
 #[must_use]
 pub fn proof(finding: &Finding, netns: u64) -> Option<Selection> {
     let mut cookies: Vec<u64> = finding.draft.proof.cookies.iter().copied().filter(|c| *c != 0).collect();
-    if let (true, Subject::Socket { cookie, .. }) = (cookies.is_empty(), &finding.draft.subject) {
+    if let (true, Subject::Socket { cookie: cookie @ 1.., .. }) = (cookies.is_empty(), &finding.draft.subject)
+    {
         cookies.push(*cookie);
     }
     if !cookies.is_empty() {

@@ -1,6 +1,6 @@
 //! What is shown, as a command of `ss`: the screen, what was opened on it, and the filter.
 
-use crate::model::{ForeignText, is_unprintable};
+use crate::model::{ForeignText, Protocol, is_unprintable};
 use crate::query::filter::view::{Said, connections, listeners, selection, socket};
 use crate::query::filter::{Expr, SsCommand, to_ss};
 use crate::query::{Column as _, Sort};
@@ -31,7 +31,8 @@ fn of(app: &App) -> SsCommand {
         (Some(filter), Some(view)) => Some(view.and(filter)),
         (filter, view) => filter.or(view),
     };
-    let mut command = to_ss(expr.as_ref(), app.protocol(), sorted_by);
+    let protocol = if matches!(proof(app), Some(Query::Udp(_))) { Protocol::Udp } else { app.protocol() };
+    let mut command = to_ss(expr.as_ref(), protocol, sorted_by);
     command.notes.splice(0..0, said.notes);
     if app.stream.world().is_some_and(|w| w.snapshots.len() > 1) {
         command
@@ -45,6 +46,14 @@ fn rows(expr: Option<Expr>, what: &str) -> Said {
     Said { expr, notes: vec![format!("ss does not count by {what}; these are the sockets that are counted")] }
 }
 
+/// What proves the finding that is open.
+fn proof(app: &App) -> Option<Query> {
+    match app.trail.last() {
+        Some(Page::Topic(finding)) => finding.proof().map(|page| page.query),
+        _ => None,
+    }
+}
+
 /// What the open page selects, and the column that its sockets are sorted by.
 fn view(app: &App) -> (Said, Option<&'static str>) {
     if let Some(Page::Detail(detail)) = app.trail.last() {
@@ -53,9 +62,7 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
             .map(|(row, _)| socket(row.local_endpoint(), row.state.has_peer().then(|| row.peer_endpoint())));
         return (Said { expr, notes: Vec::new() }, None);
     }
-    if let Some(Page::Topic(finding)) = app.trail.last()
-        && let Some(Query::Sockets(proof)) = finding.proof().map(|page| page.query)
-    {
+    if let Some(Query::Sockets(proof) | Query::Udp(proof)) = proof(app) {
         return (selection(&proof.select), None);
     }
     let Some(table) = app.table() else { return (Said::default(), None) };

@@ -386,6 +386,7 @@ fn proof(page: &TopicPage, finding: &Finding, width: u16, glyphs: &Glyphs) -> Ve
     };
     let text = match page.proof().map(|p| p.query) {
         None => "No single row proves it: see the evidence.".to_owned(),
+        Some(Query::Udp(_)) => format!("{enter} shows the UDP sockets, those that dropped most first."),
         Some(Query::Counters(_)) => format!("{enter} shows the counters that prove it."),
         Some(Query::Sysctls(_)) => format!("{enter} shows the sysctls that it rests on."),
         Some(_) => of_sockets(),

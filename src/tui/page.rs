@@ -10,8 +10,8 @@ use crate::query::{
     Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
     FindingKey, FindingQuery, FindingRow, Grouped, Grouping, KernelScope, ListenerColumn, ListenerQuery,
     PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessKey, ProcessQuery, Selection, SocketQuery,
-    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell,
-    proof,
+    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, is_of_datagrams, kernel_proof, listener_cell,
+    process_cell, proof,
 };
 
 use super::detail::DetailPage;
@@ -172,6 +172,9 @@ impl TablePage {
     /// What proves a finding: sockets, else counters or sysctls; none where there are no such rows.
     #[must_use]
     pub fn proving(key: &FindingKey, finding: &Finding) -> Option<Self> {
+        if is_of_datagrams(finding) {
+            return Some(Self::udp());
+        }
         let title = proof_title(finding);
         if let Some(select) = proof(finding, key.netns) {
             return Some(Self { proves: Some(key.clone()), ..Self::sockets(title, select) });

@@ -1,9 +1,11 @@
 //! The UDP sockets on the screen: who drops, and which counters moved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tcptop::analysis::World;
+use tcptop::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value};
 use tcptop::model::{CounterTable, Owners, Protocol, Reading, Sample, SkMemInfo, SocketRow, TcpState};
 use tcptop::testkit::{self, socket};
 use tcptop::tui::msg::{Effect, Msg};
@@ -121,6 +123,39 @@ fn udp_is_looked_at_only_while_it_is_shown() {
     rig.effects.clear();
     rig.key(KeyCode::Esc);
     assert!(matches!(rig.effects[..], [Effect::WatchUdp(false)]), "{:?}", rig.effects);
+}
+
+#[test]
+fn what_proves_a_finding_of_udp_are_the_udp_sockets() {
+    let subject = Subject::Socket {
+        cookie: 0,
+        local: testkit::endpoint("0.0.0.0:514"),
+        peer: testkit::endpoint("0.0.0.0:0"),
+    };
+    let evidence = vec![Evidence::new("dropped", Value::Count(400), Source::Observed)];
+    let finding = Finding {
+        rule: "udp-buffer-errors",
+        draft: Draft::new(Severity::Warning, subject, evidence),
+        since: Duration::ZERO,
+        status: Status::Firing,
+        history: Vec::new(),
+        explained: Vec::new(),
+    };
+    let mut rig = Rig::new(80, 24);
+    rig.judged(&dropping(), vec![finding]);
+    rig.keys("F");
+    rig.key(KeyCode::Enter);
+    assert!(rig.text().contains("shows the UDP sockets"), "{}", rig.text());
+    rig.keys("y");
+    assert!(rig.text().contains("ss -u"), "{}", rig.text());
+    rig.key(KeyCode::Esc);
+    rig.keys("K");
+    assert!(rig.effects.iter().all(|e| !matches!(e, Effect::Order(_))), "there is no TCP to close");
+    rig.key(KeyCode::Enter);
+    reads(&rig.cursor_line(), &["UNCONN", "0.0.0.0:514"]);
+    assert!(rig.effects.iter().any(|e| matches!(e, Effect::WatchUdp(true))));
+    rig.key(KeyCode::Esc);
+    assert!(rig.text().contains("Evidence"), "back to the finding: {}", rig.text());
 }
 
 #[test]
