@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use clap::Args as ClapArgs;
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory as _};
 
-use super::args::Args;
 use super::{complain, usage};
 use crate::analysis::World;
 use crate::engine::{Looker, SystemNames};
-use crate::model::{ForeignText, Protocols};
-use crate::query::filter::{Filter, Infos, Narrower, Scene, keywords};
+use crate::model::Protocols;
+use crate::query::filter::{Filter, Infos, Narrower, Scene};
 use crate::source::Source;
 
 #[derive(ClapArgs, Debug)]
@@ -50,15 +49,8 @@ impl FilterArgs {
     /// A usage error that points at what is wrong, or names the command.
     pub(super) fn parse_or_command(&self) -> Result<Option<Arc<Filter>>, clap::Error> {
         let first = self.filter.first().map_or("", |word| word);
-        let commands = Args::command();
-        let near = commands.get_subcommands().map(clap::Command::get_name).find(|name| {
-            strsim::osa_distance(name, first) <= 1 + name.len() / 6 && !keywords().any(|word| word == first)
-        });
-        match near {
-            Some(name) => Err(wrong(&format!(
-                "{} is no command and begins no filter; did you mean tcptop {name}?",
-                ForeignText::from(first)
-            ))),
+        match usage::meant(first) {
+            Some(why) => Err(wrong(&why)),
             None => self.parse(),
         }
     }

@@ -7,6 +7,7 @@ use clap::{Command, CommandFactory as _};
 
 use super::args::Args;
 use crate::model::ForeignText;
+use crate::query::filter::keywords;
 
 /// The definition of the command that these arguments are for: of the program itself where none is named.
 fn command_of(arguments: impl Iterator<Item = OsString>) -> Command {
@@ -28,6 +29,16 @@ fn command_of(arguments: impl Iterator<Item = OsString>) -> Command {
     named.and_then(|name| whole.find_subcommand(name).cloned()).unwrap_or(whole)
 }
 
+/// What to say of a word that stands where a filter begins and was most likely meant for a command.
+pub(super) fn meant(word: &str) -> Option<String> {
+    let commands = Args::command();
+    let name = commands.get_subcommands().map(Command::get_name).find(|name| {
+        strsim::osa_distance(name, word) <= 1 + name.len() / 6 && !keywords().any(|known| known == word)
+    })?;
+    let word = ForeignText::from(word);
+    Some(format!("{word} is no command and begins no filter; did you mean tcptop {name}?"))
+}
+
 /// A usage error of the command that was called.
 pub(super) fn error(kind: ErrorKind, why: impl std::fmt::Display) -> clap::Error {
     command_of(std::env::args_os()).error(kind, why)
@@ -44,6 +55,12 @@ pub(super) fn explained(error: clap::Error) -> clap::Error {
                 _ => String::new(),
             };
             let command = command_of(std::env::args_os());
+            let first = std::env::args_os().nth(1).unwrap_or_default();
+            // A command that exists is not meant for another.
+            let names_none = command.get_name() == Args::command().get_name();
+            if let Some(why) = meant(&first.to_string_lossy()).filter(|_| names_none) {
+                return self::error(ErrorKind::ValueValidation, why);
+            }
             let options = options(&command).join(", ");
             let why =
                 format!("there is no option {}{near}\nOptions: {options}", ForeignText::from(given.as_str()));

@@ -114,7 +114,8 @@ fn what_stands_before_a_command_is_a_filter_or_a_mistake() {
         tcptop(args).assert().code(2).stdout("").stderr(predicate::str::contains(why));
     };
     refused(&["lsit"], "did you mean tcptop list?");
-    refused(&["reprot", "--json"], "there is no option");
+    refused(&["reprot", "--json"], "did you mean tcptop report?");
+    refused(&["report", "--jsno"], "did you mean --json?");
     refused(&["checks\u{1b}[2J"], "expected a condition");
     refused(&["state", "establishd"], "did you mean established?");
     // A word of a filter that is also a command stays a word of the filter: only the missing terminal is complained of.
