@@ -268,11 +268,17 @@ pub fn finding_cell(column: FindingColumn, row: &FindingRow) -> Cell<'_> {
     }
 }
 
-/// Whether the socket that a finding is about is one of UDP: none of TCP proves it.
+/// The UDP sockets that prove a finding; `None` for one that is not about sockets of UDP.
 #[must_use]
-pub fn is_of_datagrams(finding: &Finding) -> bool {
-    let of_udp = || spec(finding.rule).is_some_and(|rule| rule.about == Protocols::UDP);
-    matches!(finding.draft.subject, Subject::Socket { .. }) && of_udp()
+pub fn proof_of_udp(finding: &Finding) -> Option<Selection> {
+    let of_udp = spec(finding.rule).is_some_and(|rule| rule.about == Protocols::UDP);
+    match finding.draft.subject {
+        _ if !of_udp => None,
+        Subject::Process { pid, .. } => Some(Selection::Processes(ProcessKey::Pid(pid))),
+        // Its cookie is not known: the table has it among the first.
+        Subject::Socket { .. } => Some(Selection::All),
+        _ => None,
+    }
 }
 
 /// The sockets that prove a finding: those that the rule named, else those of its subject. `None` where no socket proves

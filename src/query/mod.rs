@@ -36,7 +36,7 @@ pub use datagrams::{DatagramCounter, Struggling, StrugglingView, UDP_ERRORS, dat
 pub use destinations::{DestinationColumn, DestinationQuery, destination_cell, destinations};
 pub use findings::{
     FindingColumn, FindingKey, FindingQuery, FindingRow, FindingView, Outcome, finding, finding_cell,
-    findings, is_of_datagrams, proof, ranked,
+    findings, proof, proof_of_udp, ranked,
 };
 pub use kernel::{
     CounterColumn, CounterQuery, CounterRow, KernelScope, KernelView, SysctlColumn, SysctlQuery, SysctlRow,

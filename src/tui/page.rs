@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analysis::World;
-use crate::diagnose::{Finding, Judged};
+use crate::diagnose::{Finding, Judged, Subject};
 use crate::query::{
     Cell, ColumnId, CounterColumn, CounterQuery, DestinationColumn, DestinationQuery, FindingColumn,
     FindingKey, FindingQuery, FindingRow, Grouped, Grouping, KernelScope, ListenerColumn, ListenerQuery,
     PeerColumn, PeerQuery, ProcessColumn, ProcessGrouping, ProcessKey, ProcessQuery, Selection, SocketQuery,
-    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, is_of_datagrams, kernel_proof, listener_cell,
-    process_cell, proof,
+    Sort, SysctlColumn, SysctlQuery, cell, destination_cell, kernel_proof, listener_cell, process_cell,
+    proof, proof_of_udp,
 };
 
 use super::detail::DetailPage;
@@ -138,9 +138,9 @@ impl TablePage {
 
     /// The UDP sockets, those that drop most first.
     #[must_use]
-    pub fn udp() -> Self {
+    pub fn udp(select: Selection) -> Self {
         let sort = Sort::by(ColumnId::Drops);
-        Self::new("UDP sockets", Query::Udp(SocketQuery { select: Selection::All, sort, want: STEP }))
+        Self::new("UDP sockets", Query::Udp(SocketQuery { select, sort, want: STEP }))
     }
 
     /// What has to be said above the rows: what is missing among them and what would help, or the counters that belong to
@@ -172,8 +172,14 @@ impl TablePage {
     /// What proves a finding: sockets, else counters or sysctls; none where there are no such rows.
     #[must_use]
     pub fn proving(key: &FindingKey, finding: &Finding) -> Option<Self> {
-        if is_of_datagrams(finding) {
-            return Some(Self::udp());
+        if let Some(select) = proof_of_udp(finding) {
+            let page = Self::udp(select);
+            return Some(match &finding.draft.subject {
+                process @ Subject::Process { .. } => {
+                    Self { title: format!("UDP sockets of {process}"), ..page }
+                }
+                _ => page,
+            });
         }
         let title = proof_title(finding);
         if let Some(select) = proof(finding, key.netns) {

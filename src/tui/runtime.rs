@@ -466,7 +466,7 @@ pub fn run<C: Control>(
     let mut app =
         App { filter, read_only, naming: Naming::new(names), ..App::new(terminal.size()?, interval) };
     if udp {
-        app.trail.push(Page::Table(Box::new(TablePage::udp())));
+        app.trail.push(Page::Table(Box::new(TablePage::udp(Selection::All))));
     }
     let ended = run_loop(&mut app, theme, wires, &mut terminal);
     drop(terminal);

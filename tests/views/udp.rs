@@ -132,17 +132,20 @@ fn what_proves_a_finding_of_udp_are_the_udp_sockets() {
         local: testkit::endpoint("0.0.0.0:514"),
         peer: testkit::endpoint("0.0.0.0:0"),
     };
-    let evidence = vec![Evidence::new("dropped", Value::Count(400), Source::Observed)];
-    let finding = Finding {
+    let finding = |subject| Finding {
         rule: "udp-buffer-errors",
-        draft: Draft::new(Severity::Warning, subject, evidence),
+        draft: Draft::new(
+            Severity::Warning,
+            subject,
+            vec![Evidence::new("dropped", Value::Count(400), Source::Observed)],
+        ),
         since: Duration::ZERO,
         status: Status::Firing,
         history: Vec::new(),
         explained: Vec::new(),
     };
     let mut rig = Rig::new(80, 24);
-    rig.judged(&dropping(), vec![finding]);
+    rig.judged(&dropping(), vec![finding(subject)]);
     rig.keys("F");
     rig.key(KeyCode::Enter);
     assert!(rig.text().contains("shows the UDP sockets"), "{}", rig.text());
@@ -156,6 +159,15 @@ fn what_proves_a_finding_of_udp_are_the_udp_sockets() {
     assert!(rig.effects.iter().any(|e| matches!(e, Effect::WatchUdp(true))));
     rig.key(KeyCode::Esc);
     assert!(rig.text().contains("Evidence"), "back to the finding: {}", rig.text());
+
+    let mut rig = Rig::new(80, 24);
+    let process = Subject::Process { pid: 701, comm: "systemd-resolve".into() };
+    rig.judged(&dropping(), vec![finding(process)]);
+    rig.keys("F");
+    rig.key(KeyCode::Enter);
+    rig.key(KeyCode::Enter);
+    assert!(rig.text().contains("UDP sockets of systemd-resolve[701]"), "{}", rig.text());
+    assert!(rig.text().contains("127.0.0.53:53") && !rig.text().contains("0.0.0.0:514"), "{}", rig.text());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Datagrams without room.
 
+use std::cmp::Reverse;
+
 use rustc_hash::FxHashMap;
 
 use super::moved::{Movement, Movements, Watch};
 use crate::diagnose::finding::{Confidence, Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
-use crate::model::{Endpoint, ForeignText, Owners, UdpDrops};
+use crate::model::{Endpoint, ForeignText, Owners, Process, UdpDrops};
 
 /// The rule's id.
 pub const ID: &str = "udp-buffer-errors";
@@ -14,8 +16,14 @@ const RECEIVE: [&str; 2] = ["Udp.RcvbufErrors", "Udp6.RcvbufErrors"];
 const SEND: [&str; 2] = ["Udp.SndbufErrors", "Udp6.SndbufErrors"];
 const MEMORY: [&str; 2] = ["Udp.MemErrors", "Udp6.MemErrors"];
 
-/// How many sockets are named, those first that dropped most.
+/// How many findings there are at most, those first that dropped most.
 const NAMED: usize = 20;
+
+/// From so many sockets of one process on, it is the process that drops.
+const SEVERAL: usize = 3;
+
+/// How many of its sockets are named.
+const QUOTED: usize = 5;
 
 /// `RcvbufErrors` or `SndbufErrors` move: a program does not read its datagrams fast enough, or sends faster than the
 /// device takes them (`__udp_enqueue_schedule_skb` in `net/ipv4/udp.c`). The sockets that dropped are named by their own
@@ -51,10 +59,9 @@ fn most<'a>(moved: &'a Movements, names: &[&str]) -> Option<&'a Movement> {
     names.iter().filter_map(|n| moved.get(n)).max_by_key(|m| (m.keeps, m.delta))
 }
 
-fn holder(owners: Option<&Owners>, inode: u32) -> Option<ForeignText> {
+fn holder(owners: Option<&Owners>, inode: u32) -> Option<&Process> {
     let owners = owners?;
-    let process = owners.process(*owners.holders(inode).first()?)?;
-    Some(ForeignText::from(format!("{}[{}]", process.comm.raw(), process.pid).as_str()))
+    owners.process(*owners.holders(inode).first()?)
 }
 
 impl Rule for UdpBufferErrors {
@@ -76,7 +83,7 @@ impl Rule for UdpBufferErrors {
         }
         let mut drafts = Vec::new();
         if let Some(errors) = receive {
-            drafts.extend(self.of_sockets(context, errors));
+            drafts.extend(self.of_sockets(context, &moved));
             if drafts.is_empty() {
                 drafts.push(of_host(&[errors], "receive"));
             }
@@ -90,27 +97,87 @@ impl Rule for UdpBufferErrors {
     }
 }
 
+/// A socket that dropped datagrams while the counters moved.
+#[derive(Clone, Copy)]
+struct Dropping {
+    local: Endpoint,
+    peer: Endpoint,
+    drops: u64,
+    inode: u32,
+}
+
 impl UdpBufferErrors {
-    fn of_sockets(&self, context: &Context<'_>, errors: &Movement) -> Vec<Draft> {
-        let mut sockets: Vec<_> = self.dropped.iter().collect();
-        sockets.sort_by(|(a, (of_a, _)), (b, (of_b, _))| of_b.cmp(of_a).then(a.cmp(b)));
-        let draft = |(&(local, peer), &(drops, inode)): (&(Endpoint, Endpoint), &(u64, u32))| {
-            let file = if local.addr.is_v4() { "/proc/net/udp drops" } else { "/proc/net/udp6 drops" };
-            let mut evidence = vec![
-                Evidence::new("dropped", Value::Count(drops), Source::File(file.into())),
-                errors.evidence("receive_errors"),
-                errors.rate(),
-            ];
-            if let Some(process) = holder(context.owners, inode) {
-                evidence.push(Evidence::new("process", Value::Text(process), Source::Observed));
-            }
-            let subject = Subject::Socket { cookie: 0, local, peer };
-            let mut draft = Draft::new(errors.severity(), subject, evidence);
-            draft.variant = Some("socket");
-            draft
+    /// A finding for each socket that dropped, but one for a process of which several did: it is what reads too slowly.
+    fn of_sockets(&self, context: &Context<'_>, moved: &Movements) -> Vec<Draft> {
+        let socket = |(&(local, peer), &(drops, inode)): (&(Endpoint, Endpoint), &(u64, u32))| Dropping {
+            local,
+            peer,
+            drops,
+            inode,
         };
-        sockets.into_iter().take(NAMED).map(draft).collect()
+        let mut sockets: Vec<Dropping> = self.dropped.iter().map(socket).collect();
+        sockets.sort_by_key(|s| (Reverse(s.drops), s.local, s.peer));
+        let mut groups: Vec<(Option<&Process>, Vec<Dropping>)> = Vec::new();
+        for socket in sockets {
+            let process = holder(context.owners, socket.inode);
+            let is_it = |of: Option<&Process>| process.is_some_and(|p| of.is_some_and(|o| o.pid == p.pid));
+            match groups.iter_mut().find(|(of, _)| is_it(*of)) {
+                Some((_, sockets)) => sockets.push(socket),
+                None => groups.push((process, vec![socket])),
+            }
+        }
+        let drafts = groups.into_iter().flat_map(|(process, sockets)| match process {
+            Some(process) if sockets.len() >= SEVERAL => vec![of_process(process, &sockets, moved)],
+            _ => sockets.iter().filter_map(|socket| of_socket(socket, process, moved)).collect(),
+        });
+        drafts.take(NAMED).collect()
     }
+}
+
+fn of_socket(socket: &Dropping, process: Option<&Process>, moved: &Movements) -> Option<Draft> {
+    let v4 = socket.local.addr.is_v4();
+    let (file, [first, second]) = if v4 {
+        ("/proc/net/udp drops", RECEIVE)
+    } else {
+        // What reaches it over IPv4 is counted there (udp_queue_rcv_one_skb in net/ipv4/udp.c).
+        ("/proc/net/udp6 drops", [RECEIVE[1], RECEIVE[0]])
+    };
+    let errors = moved.get(first).or_else(|| moved.get(second))?;
+    let mut evidence = vec![
+        Evidence::new("dropped", Value::Count(socket.drops), Source::File(file.into())),
+        errors.evidence("receive_errors"),
+        errors.rate(),
+    ];
+    if let Some(process) = process {
+        let name = ForeignText::from(format!("{}[{}]", process.comm.raw(), process.pid).as_str());
+        evidence.push(Evidence::new("process", Value::Text(name), Source::Observed));
+    }
+    let subject = Subject::Socket { cookie: 0, local: socket.local, peer: socket.peer };
+    let mut draft = Draft::new(errors.severity(), subject, evidence);
+    draft.variant = Some("socket");
+    Some(draft)
+}
+
+/// `sockets` are those of one process, the worst first.
+fn of_process(process: &Process, sockets: &[Dropping], moved: &Movements) -> Draft {
+    let all: u64 = sockets.iter().map(|s| s.drops).sum();
+    let worst = sockets.iter().take(QUOTED).map(|s| format!("{} ({})", s.local, s.drops));
+    let worst = ForeignText::from(worst.collect::<Vec<_>>().join(", ").as_str());
+    let file = || Source::File("/proc/net/udp, udp6 drops".into());
+    let mut evidence = vec![
+        Evidence::new("dropped", Value::Count(all), file()),
+        Evidence::new("sockets", Value::Count(sockets.len() as u64), file()),
+        Evidence::new("top_sockets", Value::Text(worst), file()),
+    ];
+    let errors: Vec<&Movement> = RECEIVE.iter().filter_map(|name| moved.get(name)).collect();
+    for errors in &errors {
+        evidence.extend([errors.evidence("receive_errors"), errors.rate()]);
+    }
+    let severity = errors.iter().map(|m| m.severity()).max().unwrap_or(Severity::Info);
+    let subject = Subject::Process { pid: process.pid, comm: process.comm.clone() };
+    let mut draft = Draft::new(severity, subject, evidence);
+    draft.variant = Some("process");
+    draft
 }
 
 /// Nobody can be named: the socket is gone, or the counter does not say whose.
@@ -128,8 +195,8 @@ fn of_host(moved: &[&Movement], variant: &'static str) -> Draft {
 mod tests {
     use super::*;
     use crate::diagnose::testing::{Bench, fired};
-    use crate::model::Reading;
-    use crate::testkit::endpoint;
+    use crate::model::{Reading, TcpState};
+    use crate::testkit::{self, endpoint};
 
     fn set(b: &mut Bench, errors: u64, drops: &[(u32, u64)]) {
         b.set_counter(RECEIVE[0], errors);
@@ -161,6 +228,53 @@ mod tests {
         let drafts = fired(&b.judge(&mut rule));
         let got: Vec<_> = drafts.iter().map(|d| (d.severity, &d.subject)).collect();
         assert_eq!(got, [(Severity::Warning, &subject(514)), (Severity::Warning, &subject(99))]);
+    }
+
+    #[test]
+    fn several_sockets_of_one_process_are_its_finding() {
+        let judged = |sockets: u32| {
+            let (mut b, mut rule) = (Bench::new(), UdpBufferErrors::default());
+            let drops = |each: u64| (1..=sockets).map(|n| (n, each * u64::from(n))).collect::<Vec<_>>();
+            let rows: Vec<_> = drops(0)
+                .iter()
+                .map(|(inode, _)| {
+                    let mut row = testkit::socket(TcpState::Close, &format!("127.0.0.1:{inode}"), "");
+                    row.inode = *inode;
+                    row
+                })
+                .collect();
+            b.owners = Some(crate::diagnose::testing::owners(7, "rtpproxy", 1024, &rows));
+            set(&mut b, 0, &drops(0));
+            b.judge(&mut rule);
+            set(&mut b, 60, &drops(10));
+            fired(&b.judge(&mut rule))
+        };
+        let two: Vec<_> = judged(2).into_iter().map(|d| d.subject).collect();
+        assert_eq!(two, [subject(2), subject(1)]);
+        let [three] = &judged(3)[..] else { panic!("one finding") };
+        assert_eq!(three.subject, Subject::Process { pid: 7, comm: "rtpproxy".into() });
+        let value = |name: &str| three.evidence.iter().find(|e| e.name == name).map(|e| e.value.to_string());
+        assert_eq!(value("dropped").as_deref(), Some("60"));
+        assert_eq!(value("sockets").as_deref(), Some("3"));
+        let top = "127.0.0.1:3 (30), 127.0.0.1:2 (20), 127.0.0.1:1 (10)";
+        assert_eq!(value("top_sockets").as_deref(), Some(top));
+    }
+
+    #[test]
+    fn a_socket_of_ipv6_is_shown_beside_the_counter_of_ipv6() {
+        let (mut b, mut rule) = (Bench::new(), UdpBufferErrors::default());
+        let look = |b: &mut Bench, udp: u64, udp6: u64| {
+            set(b, udp, &[]);
+            b.set_counter(RECEIVE[1], udp6);
+            let (local, peer) = (endpoint("[::1]:53"), endpoint("[::]:0"));
+            b.facts.udp_drops = Reading::Known([UdpDrops { local, peer, inode: 5, drops: udp6 }].into());
+        };
+        look(&mut b, 1000, 10);
+        b.judge(&mut rule);
+        look(&mut b, 3000, 17);
+        let found = fired(&b.judge(&mut rule));
+        let errors = found[0].evidence.iter().find(|e| e.name == "receive_errors").unwrap();
+        assert_eq!((errors.source.name(), &errors.value), ("Udp6.RcvbufErrors", &Value::Count(7)));
     }
 
     #[test]

@@ -165,7 +165,7 @@ pub(super) fn udp(app: &mut App, effects: &mut Vec<Effect>) {
     leave(app);
     app.trail.clear();
     if !back {
-        app.trail.push(Page::Table(Box::new(TablePage::udp())));
+        app.trail.push(Page::Table(Box::new(TablePage::udp(Selection::All))));
     }
     ask(app, effects);
 }
