@@ -150,7 +150,7 @@ impl Analyzer {
         // The others need not be gone through for it.
         let first = table.listening.map_or(table.rows.len(), |n| n as usize);
         let rows = table.rows.get(..first).unwrap_or(&table.rows);
-        self.listeners.load(rows, &sample.listener_drops, earlier);
+        self.listeners.load(rows, sample.completeness.source, &sample.listener_drops, earlier);
         self.ports.begin(&sample.facts.sysctls);
         let states = self.count(&sample, &mut track);
 
@@ -159,7 +159,7 @@ impl Analyzer {
         let listeners = self.listeners.finish();
         let ports = self.ports.finish(observed);
         let mut limits =
-            limits(&sample.facts, &ports, &listeners, states.time_wait_buckets, sample.completeness.source);
+            limits(&sample.facts, &ports, &listeners, states.time_wait_buckets);
         let owners = owners();
         if whole.is_none()
             && let Some(of_udp) = sample.udp.take()

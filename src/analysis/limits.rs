@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ListenerAgg, PortUse};
-use crate::model::{Endpoint, Facts, Ip, Protocols, Reading, Scope, Sockstat, TableSource};
+use crate::model::{Endpoint, Facts, Ip, Protocols, Reading, Scope, Sockstat};
 
 /// The limits of the contract.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -138,15 +138,9 @@ impl Limits {
 type Why = Cow<'static, str>;
 
 /// The limits of one namespace. `time_wait` is the number of sockets of the table that take a `TIME_WAIT` bucket, for
-/// a kernel that does not count them itself; `source` is where the listeners came from.
+/// a kernel that does not count them itself.
 #[must_use]
-pub fn limits(
-    facts: &Facts,
-    ports: &PortUse,
-    listeners: &[ListenerAgg],
-    time_wait: u32,
-    source: TableSource,
-) -> Limits {
+pub fn limits(facts: &Facts, ports: &PortUse, listeners: &[ListenerAgg], time_wait: u32) -> Limits {
     let mut limits = Limits::default();
     ephemeral_ports(facts, ports, &mut limits);
     limits.add(LimitId::Conntrack, Scope::Namespace, conntrack(facts));
@@ -154,7 +148,7 @@ pub fn limits(
     limits.add(LimitId::Orphans, Scope::Host, orphans(facts));
     limits.add(LimitId::TcpMemory, Scope::Host, tcp_memory(facts));
     limits.add(LimitId::OpenFiles, Scope::Host, open_files(facts));
-    accept_queue(listeners, source, &mut limits);
+    accept_queue(listeners, &mut limits);
     limits
 }
 
@@ -209,22 +203,21 @@ fn open_files(facts: &Facts) -> Result<(u64, u64), Why> {
     }
 }
 
-fn accept_queue(listeners: &[ListenerAgg], source: TableSource, limits: &mut Limits) {
+fn accept_queue(listeners: &[ListenerAgg], limits: &mut Limits) {
     let id = LimitId::AcceptQueue;
     // A backlog of 0 still holds one connection (sk_acceptq_is_full compares with >).
-    let max = |l: &ListenerAgg| u64::from(l.backlog.max(1));
-    let fuller = |a: &&ListenerAgg, b: &&ListenerAgg| {
-        let (of_a, of_b) = (u64::from(a.queue) * max(b), u64::from(b.queue) * max(a));
+    let known = listeners.iter().filter_map(|l| Some((l, u64::from(l.backlog?.max(1)))));
+    let worst = known.max_by(|(a, max_a), (b, max_b)| {
+        let (of_a, of_b) = (u64::from(a.queue) * max_b, u64::from(b.queue) * max_a);
         of_a.cmp(&of_b).then(a.queue.cmp(&b.queue)).then(b.row.cmp(&a.row))
-    };
-    let Some(worst) = listeners.iter().max_by(fuller) else { return };
-    if source == TableSource::Procfs {
+    });
+    if let Some((worst, max)) = worst {
+        let subject = LimitSubject::Listener { local: worst.local, cookie: worst.cookie };
+        let used = u64::from(worst.queue);
+        limits.known.push(Limit { id, used, max, subject, scope: Scope::Namespace });
+    } else if !listeners.is_empty() {
         limits.missing.push(MissingLimit { id, why: "/proc/net/tcp does not tell the backlog".into() });
-        return;
     }
-    let subject = LimitSubject::Listener { local: worst.local, cookie: worst.cookie };
-    let used = u64::from(worst.queue);
-    limits.known.push(Limit { id, used, max: max(worst), subject, scope: Scope::Namespace });
 }
 
 fn sockstat(facts: &Facts, field: &str, get: fn(&Sockstat) -> Option<u64>) -> Result<u64, Why> {
@@ -307,13 +300,13 @@ mod tests {
         PortUse { range: Some(1..=100), usable: 100, destinations, ..PortUse::default() }
     }
 
-    fn listener(row: u32, queue: u32, backlog: u32) -> ListenerAgg {
+    fn listener(row: u32, queue: u32, backlog: impl Into<Option<u32>>) -> ListenerAgg {
         ListenerAgg {
             row,
             cookie: u64::from(row) + 100,
             local: endpoint(1, 443),
             queue,
-            backlog,
+            backlog: backlog.into(),
             drops: None,
             drops_delta: None,
             counts: StateCounts::default(),
@@ -325,7 +318,7 @@ mod tests {
     }
 
     fn of(facts: &Facts, ports: &PortUse, listeners: &[ListenerAgg]) -> Limits {
-        limits(facts, ports, listeners, 7, TableSource::SockDiag)
+        limits(facts, ports, listeners, 7)
     }
 
     fn get(limits: &Limits, id: LimitId) -> Limit {
@@ -393,7 +386,7 @@ mod tests {
 
     #[test]
     fn procfs_has_no_backlog_to_compare_with() {
-        let got = limits(&facts(), &ports(vec![]), &[listener(0, 1, 0)], 0, TableSource::Procfs);
+        let got = limits(&facts(), &ports(vec![]), &[listener(0, 1, None)], 0);
         assert_eq!(why(&got, LimitId::AcceptQueue), "/proc/net/tcp does not tell the backlog");
     }
 

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{ListenerAgg, NOWHERE};
-use crate::model::{Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TcpState};
+use crate::model::{Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TableSource, TcpState};
 
 /// Finds the listener of a connection by its local port, then by its address.
 #[derive(Debug)]
@@ -40,7 +40,13 @@ impl Default for ListenerIndex {
 
 impl ListenerIndex {
     /// Takes the listeners among rows. `earlier` are those of the look before, for the difference of their drops.
-    pub fn load(&mut self, rows: &[SocketRow], drops: &[ListenerDrops], earlier: &[ListenerAgg]) {
+    pub fn load(
+        &mut self,
+        rows: &[SocketRow],
+        source: TableSource,
+        drops: &[ListenerDrops],
+        earlier: &[ListenerAgg],
+    ) {
         for (at, row) in rows.iter().enumerate() {
             if row.state != TcpState::Listen {
                 continue;
@@ -69,7 +75,7 @@ impl ListenerIndex {
                 cookie,
                 local: Endpoint { addr: row.local, port: row.local_port },
                 queue: row.recv_q,
-                backlog: row.send_q,
+                backlog: source.tells_backlogs().then_some(row.send_q),
                 drops,
                 drops_delta: drops.zip(was).map(|(now, was)| now.wrapping_sub(was)),
                 counts: StateCounts::ZERO,

@@ -223,6 +223,12 @@ pub(super) fn worst_fds(
 }
 
 impl ListenerAgg {
+    /// Whether its queue holds more than the backlog, as far as that is known (`sk_acceptq_is_full` in `include/net/sock.h`).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.backlog.is_some_and(|backlog| self.queue > backlog)
+    }
+
     /// Its row in the table of `snapshot`, the one that it is of.
     #[must_use]
     pub fn row_of<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a SocketRow> {

@@ -180,8 +180,9 @@ pub struct ListenerAgg {
     pub local: Endpoint,
     /// Connections in the accept queue (the kernel's own count).
     pub queue: u32,
-    /// The backlog that `listen()` fixed; the queue is full when it holds one more.
-    pub backlog: u32,
+    /// The backlog that `listen()` fixed; the queue is full when it holds one more. `None` where the source of the table
+    /// does not tell ([`TableSource::tells_backlogs`](crate::model::TableSource::tells_backlogs)).
+    pub backlog: Option<u32>,
     /// SYNs and ACKs that this listener dropped since it was made; `None` where the kernel does not tell.
     pub drops: Option<u32>,
     /// How many it dropped since the previous sample.

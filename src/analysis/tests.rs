@@ -320,6 +320,20 @@ fn time_to_exhaustion_follows_from_growth() {
 }
 
 #[test]
+fn a_backlog_that_the_source_does_not_tell_is_no_backlog_of_zero() {
+    let from = |source| {
+        let mut waiting = row(Listen, "0.0.0.0:80", "0.0.0.0:0");
+        waiting.recv_q = 3;
+        let mut s = sample(0, vec![waiting], &[]);
+        s.completeness.source = source;
+        let l = Analyzer::default().derive(s).listeners[0].clone();
+        (l.backlog, l.is_full())
+    };
+    assert_eq!(from(TableSource::SockDiag), (Some(0), true));
+    assert_eq!(from(TableSource::Procfs), (None, false));
+}
+
+#[test]
 fn without_cookies_no_churn_and_no_age_is_made_up() {
     let mut a = Analyzer::default();
     let mut look = |at| {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::details::Details;
-use super::finding::{Draft, Finding, NotExamined, Severity, Status, Subject, Value};
+use super::finding::{Draft, Finding, NotExamined, Severity, Source, Status, Subject, Value};
 use super::registry;
 use super::rule::{Context, Family, Held, Rule, Verdict};
 use super::survey::Survey;
 use crate::analysis::{Snapshot, World};
-use crate::model::{Gap, Host, SocketDetail, SocketRow};
+use crate::model::{Gap, Host, SocketDetail, SocketRow, TableSource};
 
 /// How long a finding that cleared stays visible.
 pub const LINGERS: Duration = Duration::from_secs(60);
@@ -219,7 +219,7 @@ fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
                 let reason = by_table(id).then(|| incomplete(context)).flatten();
                 judgement.not_examined.extend(reason.map(|reason| NotExamined { rule: id, reason }));
             }
-            Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, d))),
+            Verdict::Fires(found) => drafts.extend(found.into_iter().map(|d| (*id, sourced(d, context)))),
             Verdict::AskAgain(what) => {
                 judgement.ask_again.push(NotExamined { rule: id, reason: what.into() });
             }
@@ -227,6 +227,17 @@ fn judge(rules: &mut Rules, context: &Context<'_>) -> (Drafts, Judgement) {
         }
     }
     (drafts, judgement)
+}
+
+/// A draft whose evidence of the socket table names where the table came from.
+fn sourced(mut draft: Draft, context: &Context<'_>) -> Draft {
+    let source = context.snapshot.sample.completeness.source;
+    if source == TableSource::Procfs {
+        for evidence in draft.evidence.iter_mut().filter(|e| e.source == Source::SockDiag) {
+            evidence.source = Source::File(source.name().into());
+        }
+    }
+    draft
 }
 
 /// Whether a rule finds what is in the socket table.

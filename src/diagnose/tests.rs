@@ -18,6 +18,7 @@ use crate::testkit::socket;
 /// What an empty table shows even where no file can be read and one connection cannot be told from the next: there is
 /// nothing of the kind.
 const BY_THE_TABLE_ALONE: &[&str] = &[
+    "accept-queue-full",
     "dead-peer",
     "keepalive-too-slow",
     "last-ack-pileup",
@@ -238,6 +239,22 @@ fn a_table_with_gaps_proves_what_it_shows_and_not_what_it_lacks() {
             assert!(said, "{} passes in silence with {gap:?}", spec.id);
         }
     }
+}
+
+#[test]
+fn evidence_out_of_proc_does_not_say_that_it_came_from_sock_diag() {
+    let (mut b, mut judge) = (bench(1000), judge());
+    b.rows.extend((0..9u16).map(|n| {
+        let mut r = socket(TcpState::SynSent, &format!("10.0.0.1:{}", 40_000 + n), "10.0.9.9:80");
+        (r.timer_raw, r.retrans) = (1, 3);
+        r
+    }));
+    b.source = TableSource::Procfs;
+    b.judged(&mut judge);
+    let judgement = b.judged(&mut judge);
+    let found = judgement.findings.iter().find(|f| f.rule == "syn-sent-pileup").unwrap();
+    let sources: Vec<&str> = found.draft.evidence.iter().map(|e| e.source.name()).collect();
+    assert!(sources.contains(&"/proc/net/tcp") && !sources.contains(&"sock_diag"), "{sources:?}");
 }
 
 #[test]

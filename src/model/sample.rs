@@ -35,6 +35,12 @@ pub enum TableSource {
 }
 
 impl TableSource {
+    /// Whether a listener's row has its backlog: `get_tcp4_sock` in `net/ipv4/tcp_ipv4.c` prints no backlog.
+    #[must_use]
+    pub const fn tells_backlogs(self) -> bool {
+        !matches!(self, Self::Procfs)
+    }
+
     /// The words on the screen.
     #[must_use]
     pub const fn name(self) -> &'static str {

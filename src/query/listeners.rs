@@ -113,8 +113,8 @@ pub struct ListenerQuery {
 }
 
 /// How full the accept queue is: it takes one more than the backlog (`sk_acceptq_is_full`).
-fn fill(listener: &ListenerAgg) -> f64 {
-    f64::from(listener.queue) / (f64::from(listener.backlog) + 1.0)
+fn fill(listener: &ListenerAgg) -> Option<f64> {
+    Some(f64::from(listener.queue) / (f64::from(listener.backlog?) + 1.0))
 }
 
 /// The first listeners in the order that was asked for; rows are indices into [`Snapshot::listeners`].
@@ -139,8 +139,8 @@ fn key(column: ListenerColumn, snapshot: &Snapshot, l: &ListenerAgg) -> Key {
     match column {
         C::Local => Key::endpoint(l.local.addr, l.local.port),
         C::Queue => number(l.queue),
-        C::Backlog => number(l.backlog),
-        C::Fill => Key::float(fill(l)),
+        C::Backlog => Key::optional(l.backlog.map(number)),
+        C::Fill => Key::optional(fill(l).map(Key::float)),
         C::Drops => Key::optional(l.drops.map(number)),
         C::NewDrops => Key::optional(l.drops_delta.map(number)),
         C::Total => number(l.counts.total()),
@@ -167,8 +167,8 @@ pub fn listener_cell(column: ListenerColumn, snapshot: &Snapshot, at: usize) -> 
     match column {
         C::Local => Cell::Endpoint(l.local),
         C::Queue => count(l.queue),
-        C::Backlog => count(l.backlog),
-        C::Fill => Cell::Ratio(fill(l)),
+        C::Backlog => l.backlog.map_or(Cell::Unknown, count),
+        C::Fill => fill(l).map_or(Cell::Unknown, Cell::Ratio),
         C::Drops => l.drops.map_or(Cell::Unknown, count),
         C::NewDrops => l.drops_delta.map_or(Cell::Unknown, count),
         C::Total => own(l.counts.total()),

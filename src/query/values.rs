@@ -67,6 +67,12 @@ fn keepalive(snapshot: &Snapshot, at: usize, row: &SocketRow) -> Option<Keepaliv
     })
 }
 
+/// The send queue, or a listener's backlog; `None` where the table does not tell it.
+fn send_q(snapshot: &Snapshot, row: &SocketRow) -> Option<u32> {
+    let told = row.state != TcpState::Listen || snapshot.sample.completeness.source.tells_backlogs();
+    told.then_some(row.send_q)
+}
+
 fn reading_order(state: TcpState) -> u64 {
     TcpState::ALL.iter().zip(0..).find(|(s, _)| **s == state).map_or(u64::MAX, |(_, n)| n)
 }
@@ -86,7 +92,7 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         C::Family => Cell::Word(if row.flags.has(RowFlags::V6) { "inet6" } else { "inet" }),
         C::State => state_cell(snapshot.sample.protocol, row.state),
         C::RecvQ => queue(row.recv_q),
-        C::SendQ => queue(row.send_q),
+        C::SendQ => send_q(snapshot, row).map_or(Cell::Unknown, queue),
         C::Local => Cell::Endpoint(row.local_endpoint()),
         C::LocalAddr => Cell::Addr(row.local),
         C::LocalPort => Cell::Count(row.local_port.into()),
@@ -205,7 +211,7 @@ pub(super) fn key(column: ColumnId, snapshot: &Snapshot, at: usize, row: &Socket
         C::Family => Key::number((row.flags.0 & RowFlags::V6.0).into()),
         C::State => Key::number(reading_order(row.state)),
         C::RecvQ => number(row.recv_q),
-        C::SendQ => number(row.send_q),
+        C::SendQ => Key::optional(send_q(snapshot, row).map(number)),
         C::Local => Key::endpoint(row.local, row.local_port),
         C::LocalAddr => Key::addr(row.local),
         C::LocalPort => Key::number(row.local_port.into()),
@@ -270,6 +276,20 @@ mod tests {
         unaccepted.inode = 0;
         assert_eq!(shown(unaccepted, C::Uid), "?");
         assert_eq!(shown(unaccepted, C::Age), "?");
+    }
+
+    #[test]
+    fn the_backlog_of_a_listener_out_of_proc_is_unknown() {
+        let listener = testkit::socket(TcpState::Listen, "0.0.0.0:443", "");
+        let open = testkit::socket(TcpState::Established, "10.0.0.1:443", "10.0.0.2:5000");
+        let mut sample = testkit::sample(vec![listener, open]);
+        sample.completeness.source = crate::model::TableSource::Procfs;
+        let snapshot = crate::analysis::Analyzer::default().derive(sample);
+        assert_eq!(cell(C::SendQ, &snapshot, 0), Cell::Unknown);
+        assert_eq!(cell(C::SendQ, &snapshot, 1), Cell::Bytes(0));
+        let of_listener = |column| crate::query::listener_cell(column, &snapshot, 0);
+        assert_eq!(of_listener(crate::query::ListenerColumn::Backlog), Cell::Unknown);
+        assert_eq!(of_listener(crate::query::ListenerColumn::Fill), Cell::Unknown);
     }
 
     #[test]

@@ -191,7 +191,8 @@ impl<'a> Peer<'a> {
 struct Listener<'a> {
     local: Address<'a>,
     queue: u32,
-    backlog: u32,
+    /// Null where it could not be known.
+    backlog: Option<u32>,
     drops: Option<u32>,
     /// Absent where another listener on the same address counts the connections of both.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tcptop::analysis::{PortUse, limits, rates};
-use tcptop::model::{Facts, Reading, TableSource, sysctl::SPECS};
+use tcptop::model::{Facts, Reading, sysctl::SPECS};
 use tcptop::sys::{FactsReader, read_facts};
 
 fn net(file: &str) -> String {
@@ -120,7 +120,7 @@ fn sysctls_are_read_again_when_their_time_has_come() {
 fn limits_of_this_machine_are_known_or_explained() {
     let facts = read_facts();
     let ports = PortUse { range: facts.sysctls.port_range(), usable: 1, ..PortUse::default() };
-    let got = limits(&facts, &ports, &[], 0, TableSource::SockDiag);
+    let got = limits(&facts, &ports, &[], 0);
     assert_eq!(got.known.len() + got.missing.len(), 6, "all but accept queues and descriptors: {got:?}");
     for limit in &got.known {
         assert!(limit.max > 0, "{limit:?}");

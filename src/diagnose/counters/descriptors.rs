@@ -53,7 +53,9 @@ impl FdExhaustion {
             if let Some(listener) = full {
                 let queue = |n| Value::Count(u64::from(n));
                 evidence.push(Evidence::new("accept_queue", queue(listener.queue), Source::SockDiag));
-                evidence.push(Evidence::new("backlog", queue(listener.backlog), Source::SockDiag));
+                evidence.extend(
+                    listener.backlog.map(|n| Evidence::new("backlog", queue(n), Source::SockDiag)),
+                );
             }
         }
         let mut draft = Draft::new(severity, subject, evidence);

@@ -10,10 +10,12 @@ use crate::analysis::{ListenerAgg, Snapshot};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::TableSource;
 
 /// The rule's id.
 pub const ID: &str = "accept-queue-full";
+
+/// Why a queue cannot be held against its limit.
+pub(super) const UNTOLD: &str = "/proc/net/tcp does not tell the backlog of a listener";
 
 const SOMAXCONN: &str = "net.core.somaxconn";
 const OVERFLOWS: &str = "TcpExt.ListenOverflows";
@@ -117,15 +119,15 @@ fn explained(
 }
 
 /// The listener's queue, beside what its length was asked to be.
-fn evidence(context: &Context<'_>, l: &ListenerAgg, dropped: u64) -> Vec<Evidence> {
-    let mut evidence = vec![sockets("queue", l.queue as usize), sockets("backlog", l.backlog as usize)];
+fn evidence(context: &Context<'_>, l: &ListenerAgg, backlog: u32, dropped: u64) -> Vec<Evidence> {
+    let mut evidence = vec![sockets("queue", l.queue as usize), sockets("backlog", backlog as usize)];
     if l.drops_delta.is_some() {
         evidence.push(Evidence::new("dropped", Value::Count(dropped), Source::SockDiag));
     }
     if let Some(somaxconn) = setting(context, "somaxconn", SOMAXCONN) {
         // listen() takes the smaller of the two, so below somaxconn the backlog is what the program asked for.
         let asked = match somaxconn.value {
-            Value::Number(max) if i64::from(l.backlog) < max => Value::Count(l.backlog.into()),
+            Value::Number(max) if i64::from(backlog) < max => Value::Count(backlog.into()),
             _ => Value::Unknown,
         };
         evidence.push(somaxconn);
@@ -141,20 +143,18 @@ fn evidence(context: &Context<'_>, l: &ListenerAgg, dropped: u64) -> Vec<Evidenc
 impl Rule for AcceptQueueFull {
     fn judge(&mut self, context: &Context<'_>) -> Verdict {
         let s = context.snapshot;
-        if s.sample.completeness.source == TableSource::Procfs {
-            return Verdict::NotExamined("/proc/net/tcp does not tell the backlog of a listener".into());
-        }
         let mut old = std::mem::take(&mut self.queues);
         let mut drafts = Vec::new();
         let mut again = false;
         let overflows = context.moved(OVERFLOWS).is_some();
         for l in &s.listeners {
+            let Some(backlog) = l.backlog else { return Verdict::NotExamined(UNTOLD.into()) };
             let subject = subject(l);
             let levels = Levels { warning: Some(self.numbers.warning_ratio), ..Levels::default() };
-            let ratio = float(l.queue as usize) / float(l.backlog.max(1) as usize);
-            let half = l.backlog >= self.numbers.smallest_backlog
+            let ratio = float(l.queue as usize) / float(backlog.max(1) as usize);
+            let half = backlog >= self.numbers.smallest_backlog
                 && levels.grade(ratio, context.held.severity(ID, &subject)).is_some();
-            let full = l.queue > l.backlog;
+            let full = l.queue > backlog;
             // A listener's drops contain those of a full queue of requests, which move no ListenOverflows (tcp_conn_request).
             let dropped = l.drops_delta.filter(|_| overflows).map_or(0, u64::from);
             let mut queue = old.remove(&l.cookie).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Rule for AcceptQueueFull {
                     variant,
                     proof: std::iter::once(l.cookie).collect(),
                     explains,
-                    ..Draft::new(severity, subject, evidence(context, l, queue.dropped()))
+                    ..Draft::new(severity, subject, evidence(context, l, backlog, queue.dropped()))
                 });
             } else {
                 again |= half || full;
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::diagnose::judge::Judge;
     use crate::diagnose::testing::{Bench, built, drafts, fired, owners};
-    use crate::model::{ListenerDrops, TcpState};
+    use crate::model::{ListenerDrops, TableSource, TcpState};
     use crate::testkit::socket;
 
     fn rule() -> AcceptQueueFull {

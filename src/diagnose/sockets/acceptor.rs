@@ -106,7 +106,7 @@ impl Rule for WithoutAcceptor {
         for (at, rows) in &groups {
             let Some(l) = context.snapshot.listeners.get(*at as usize) else { continue };
             // An empty queue: the kernel itself owns these (NFS, iSCSI). A full one is another rule's.
-            if l.queue == 0 || l.queue > l.backlog {
+            if l.queue == 0 || l.is_full() {
                 continue;
             }
             present.insert(l.cookie);
@@ -116,11 +116,9 @@ impl Rule for WithoutAcceptor {
                 again = true;
                 continue;
             }
-            let mut evidence = vec![
-                sockets("waiting", l.queue as usize),
-                observed("longest_s", longest),
-                sockets("backlog", l.backlog as usize),
-            ];
+            let mut evidence =
+                vec![sockets("waiting", l.queue as usize), observed("longest_s", longest)];
+            evidence.extend(l.backlog.map(|n| sockets("backlog", n as usize)));
             evidence.extend(holders(context, l));
             drafts.push(Draft {
                 proof: context.proof(rows),

@@ -81,11 +81,8 @@ impl Rule for GhostConnection {
         let translated = matches!(&s.sample.facts.conntrack, Reading::Known(c) if c.count > 0);
         let drafts = grouped(both.filter_map(of)).into_iter().filter_map(|(at, rows)| {
             let l = s.listeners.get(at as usize)?;
-            let mut evidence = vec![
-                sockets("ghosts", rows.len()),
-                sockets("queue", l.queue as usize),
-                sockets("backlog", l.backlog as usize),
-            ];
+            let mut evidence = vec![sockets("ghosts", rows.len()), sockets("queue", l.queue as usize)];
+            evidence.extend(l.backlog.map(|n| sockets("backlog", n as usize)));
             evidence.extend(context.processes(&rows));
             let draft = Draft {
                 // The burst that made them is over while they stay.

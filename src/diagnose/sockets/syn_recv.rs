@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::accept_queue::subject;
+use super::accept_queue::{UNTOLD, subject};
 use super::common::{float, grouped, numbers, sockets};
 use crate::diagnose::counters::moved::{Movement, Watch};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Subject, Value};
@@ -87,9 +87,10 @@ impl Rule for SynRecvPileup {
         let repeated = context.rows(&context.survey.syn_recv.rows).filter(|(_, row)| row.retrans > 0);
         let of = |(at, row)| Some((context.survey.listener_of(s, row)?, at));
         let mut groups = grouped(repeated.filter_map(of));
-        let mut backlogs: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut backlogs: FxHashMap<u32, Option<u32>> = FxHashMap::default();
         for (l, at) in s.listeners.iter().zip(0u32..) {
-            *backlogs.entry(l.shares_with.unwrap_or(at)).or_default() += l.backlog;
+            let of_all = backlogs.entry(l.shares_with.unwrap_or(at)).or_insert(Some(0));
+            *of_all = of_all.zip(l.backlog).map(|(sum, n)| sum.saturating_add(n));
         }
         let (overflows, moving, blind) = match self.moving(context) {
             Ok((severity, moving)) => (severity, moving, None),
@@ -97,10 +98,14 @@ impl Rule for SynRecvPileup {
         };
         let levels = Levels { warning: Some(self.numbers.warning_ratio), ..Levels::default() };
         let mut full = FxHashSet::default();
+        let mut untold = false;
         let mut drafts = Vec::new();
         groups.retain(|(at, rows)| {
             let Some(l) = s.listeners.get(*at as usize) else { return false };
-            let backlog = backlogs.get(at).copied().unwrap_or(l.backlog);
+            let Some(backlog) = backlogs.get(at).copied().unwrap_or(l.backlog) else {
+                untold = true;
+                return false;
+            };
             let ratio = float(rows.len()) / float(backlog.max(1) as usize);
             levels.grade(ratio, context.held.severity(ID, &subject(l))).is_some() && full.insert(l.cookie)
         });
@@ -111,7 +116,7 @@ impl Rule for SynRecvPileup {
                     context,
                     subject(l),
                     rows,
-                    backlogs.get(at).copied(),
+                    backlogs.get(at).copied().flatten(),
                     overflows.is_some(),
                 ));
             }
@@ -121,7 +126,7 @@ impl Rule for SynRecvPileup {
             let waiting = &context.survey.syn_recv.rows;
             let likely = grouped(context.rows(waiting).filter_map(of));
             let (about, backlog) = match likely.iter().map(|(at, _)| at).collect::<Vec<_>>()[..] {
-                [at] => (s.listeners.get(*at as usize).map(subject), backlogs.get(at).copied()),
+                [at] => (s.listeners.get(*at as usize).map(subject), backlogs.get(at).copied().flatten()),
                 _ => (None, None),
             };
             let draft = self.draft(context, about.unwrap_or(Subject::Host), waiting, backlog, true);
@@ -134,6 +139,9 @@ impl Rule for SynRecvPileup {
             d.explains.extend(refused.then(|| (NO_COOKIES, Subject::Sysctl { name: SYNCOOKIES.into() })));
         }
         self.full = full;
+        if drafts.is_empty() && untold {
+            return Verdict::NotExamined(UNTOLD.into());
+        }
         if drafts.is_empty() && !groups.is_empty() {
             return Verdict::AskAgain("whether a queue of half-open connections stays half full");
         }
@@ -149,7 +157,7 @@ mod tests {
     use super::*;
     use crate::diagnose::judge::Judge;
     use crate::diagnose::testing::{Bench, built, drafts};
-    use crate::model::{Ip, TcpState};
+    use crate::model::{Ip, TableSource, TcpState};
     use crate::testkit::socket;
 
     fn rule() -> SynRecvPileup {
@@ -188,6 +196,19 @@ mod tests {
         let mut r = rule();
         b.judge(&mut r);
         assert_eq!(b.judge(&mut r), Verdict::Quiet);
+    }
+
+    #[test]
+    fn a_backlog_that_is_not_told_is_no_small_one() {
+        let mut b = bench(3, 1, 3);
+        b.rows[0].send_q = 0;
+        b.source = TableSource::Procfs;
+        let mut r = rule();
+        b.judge(&mut r);
+        assert!(matches!(b.judge(&mut r), Verdict::NotExamined(why) if why.contains("backlog")));
+        b.set_counter(SENT, 9);
+        let found = drafts(b.judge(&mut r));
+        assert!(found[0].evidence.iter().all(|e| e.name != "backlog"), "{:?}", found[0].evidence);
     }
 
     #[test]
