@@ -158,8 +158,7 @@ impl Analyzer {
         self.grow(&mut peers, observed);
         let listeners = self.listeners.finish();
         let ports = self.ports.finish(observed);
-        let mut limits =
-            limits(&sample.facts, &ports, &listeners, states.time_wait_buckets);
+        let mut limits = limits(&sample.facts, &ports, &listeners, states.time_wait_buckets);
         let owners = owners();
         if whole.is_none()
             && let Some(of_udp) = sample.udp.take()
@@ -193,6 +192,10 @@ impl Analyzer {
             limits.known.clone_from(&whole.limits);
             limits.missing.clone_from(&whole.limits_missing);
         }
+        let listens_at = whole.map(|whole| match &whole.listens_at {
+            Some(all) => Arc::clone(all),
+            None => whole.listeners.iter().map(|l| l.local).collect(),
+        });
         let snapshot = Arc::new(Snapshot {
             generation: whole
                 .map_or_else(|| previous.as_ref().map_or(1, |p| p.generation + 1), |w| w.generation),
@@ -207,6 +210,7 @@ impl Analyzer {
             history: self.history.clone(),
             peers,
             listeners,
+            listens_at,
             ports,
             churn,
             rates: rates.moved,

@@ -3,7 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::{ListenerAgg, NOWHERE};
-use crate::model::{Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TableSource, TcpState};
+use crate::model::{
+    Endpoint, Ip, Keepalive, ListenerDrops, RowFlags, SocketRow, StateCounts, TableSource, TcpState,
+};
 
 /// Finds the listener of a connection by its local port, then by its address.
 #[derive(Debug)]

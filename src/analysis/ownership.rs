@@ -142,8 +142,8 @@ pub fn owner_of<'a>(row: &SocketRow, snapshot: &Snapshot, owners: Option<&'a Own
 
 fn without_file(row: &SocketRow, snapshot: &Snapshot) -> Ownership<'static> {
     let waits_at_a_listener = || {
-        snapshot.listeners.iter().any(|l| {
-            l.local.port == row.local_port && (l.local.addr == row.local || l.local.addr.is_unspecified())
+        snapshot.listening().any(|local| {
+            local.port == row.local_port && (local.addr == row.local || local.addr.is_unspecified())
         })
     };
     match row.state {

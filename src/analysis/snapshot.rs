@@ -242,6 +242,9 @@ pub struct Snapshot {
     pub peers: Vec<PeerAgg>,
     /// Listeners in the order of the dump.
     pub listeners: Vec<ListenerAgg>,
+    /// Where the namespace listens, if `listeners` are a part of that: a connection waits at its listener whether or not
+    /// a filter shows it.
+    pub listens_at: Option<Arc<[Endpoint]>>,
     /// Ephemeral ports.
     pub ports: PortUse,
     /// New and gone sockets; `None` for the first sample and for a source without cookies.
@@ -268,6 +271,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Where the namespace listens, a filter or not.
+    pub fn listening(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        let whole = self.listens_at.as_deref();
+        let own = self.listeners.iter().map(|l| l.local).filter(move |_| whole.is_none());
+        whole.unwrap_or_default().iter().copied().chain(own)
+    }
+
     /// How long a socket has been seen in its present state.
     #[must_use]
     pub fn age(&self, track: Track) -> Age {

@@ -53,9 +53,8 @@ impl FdExhaustion {
             if let Some(listener) = full {
                 let queue = |n| Value::Count(u64::from(n));
                 evidence.push(Evidence::new("accept_queue", queue(listener.queue), Source::SockDiag));
-                evidence.extend(
-                    listener.backlog.map(|n| Evidence::new("backlog", queue(n), Source::SockDiag)),
-                );
+                evidence
+                    .extend(listener.backlog.map(|n| Evidence::new("backlog", queue(n), Source::SockDiag)));
             }
         }
         let mut draft = Draft::new(severity, subject, evidence);

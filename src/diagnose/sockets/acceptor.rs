@@ -116,8 +116,7 @@ impl Rule for WithoutAcceptor {
                 again = true;
                 continue;
             }
-            let mut evidence =
-                vec![sockets("waiting", l.queue as usize), observed("longest_s", longest)];
+            let mut evidence = vec![sockets("waiting", l.queue as usize), observed("longest_s", longest)];
             evidence.extend(l.backlog.map(|n| sockets("backlog", n as usize)));
             evidence.extend(holders(context, l));
             drafts.push(Draft {

@@ -122,6 +122,7 @@ mod tests {
 
     use super::super::{Numbers, parse};
     use super::*;
+    use crate::analysis::owner_of;
     use crate::model::{Keepalive, SocketRow, TcpState};
     use crate::testkit::{self, socket};
 
@@ -155,6 +156,22 @@ mod tests {
         assert_eq!(by("pid 1").narrow(&world, None).unknown, 3, "what has a file may be of that process");
         let of_udp = by("pid 1").only(Protocols::UDP).narrow(&world, None);
         assert_eq!((of_udp.unknown, of_udp.world.snapshots[0].states.all.total()), (0, 0), "none is of UDP");
+    }
+
+    #[test]
+    fn a_connection_waits_at_its_listener_whether_or_not_the_filter_shows_that() {
+        let mut waits = socket(TcpState::Established, "10.0.0.1:80", "10.9.9.1:5000");
+        let mut kernels = socket(TcpState::Established, "10.0.0.1:900", "10.9.9.1:2049");
+        (waits.inode, kernels.inode) = (0, 0);
+        let world = testkit::world_of(vec![rows()[0], waits, kernels]);
+        let established = by("state established").narrow(&world, None).world;
+        let twice = by("src 10.0.0.1").narrow(&established, None).world;
+        for world in [established, twice] {
+            let s = &world.snapshots[0];
+            let words: Vec<_> = s.sample.table.rows.iter().map(|row| owner_of(row, s, None).word()).collect();
+            assert_eq!(words, ["not_accepted", "kernel"]);
+            assert!(s.listeners.is_empty());
+        }
     }
 
     #[test]
