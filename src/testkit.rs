@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::analysis::{Analyzer, Snapshot, World};
 use crate::model::{
     Completeness, Endpoint, Facts, ForeignText, Host, Ip, Netns, Owners, Privileges, Process, Protocol,
-    Reading, RowFlags, Sample, SocketRow, Table, TableSource, Taken, TcpState,
+    Reading, RowFlags, Sample, SocketRow, Table, TableSource, Taken, TcpState, Unexamined,
 };
 
 /// An endpoint from `10.0.0.1:80` or `[::1]:80`.
@@ -131,6 +131,12 @@ pub fn world(snapshots: Vec<Snapshot>) -> World {
         unexamined: Vec::new(),
         own_cpu: None,
     }
+}
+
+/// A namespace that could not be looked into.
+#[must_use]
+pub fn unexamined(name: &str, reason: &str) -> Unexamined {
+    Unexamined { netns: Netns { inode: 7, name: name.into() }, reason: reason.into() }
 }
 
 /// A world of one namespace with these sockets.

@@ -8,7 +8,7 @@ use super::check_text::Extent;
 use super::finding::{Finding, findings};
 use super::host::Host;
 use super::summary::Called;
-use super::{SCHEMA, time};
+use super::{SCHEMA, incomplete, time};
 use crate::diagnose::Judged;
 use crate::model::{Protocol, Protocols};
 
@@ -23,6 +23,8 @@ struct Document<'a> {
     about: Option<&'static str>,
     findings: Vec<Finding<'a>>,
     not_examined: Vec<NotExamined<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unexamined_namespaces: Vec<incomplete::NotEntered<'a>>,
 }
 
 /// A rule that could not be judged, and why.
@@ -49,6 +51,7 @@ pub fn write_json(judged: &Judged, extent: Extent, mut out: impl Write) -> io::R
         about: (extent.about == Protocols::UDP).then(|| Protocol::Udp.name()),
         findings: findings(judged, &Called::nothing()),
         not_examined: unjudged(judged),
+        unexamined_namespaces: incomplete::not_entered(world),
     };
     serde_json::to_writer(&mut out, &document)?;
     out.write_all(b"\n")?;

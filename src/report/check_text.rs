@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::finding;
+use super::{finding, incomplete};
 use crate::diagnose::knowledge::{label, title};
 use crate::diagnose::{Evidence, Judged, Judgement, Severity};
 use crate::model::Protocols;
@@ -76,12 +76,17 @@ pub fn write_text(
         // What follows a pipe would be taken for performance data.
         write!(out, "{}: {}; ", worst.finding.rule, title(worst.finding).replace('|', "/"))?;
     }
-    writeln!(
+    write!(
         out,
         "{critical} critical, {warning} warning, {info} information; {} rules{}, {} not judged",
         extent.rules,
         if extent.about == Protocols::UDP { " about UDP" } else { "" },
         unjudged.len(),
+    )?;
+    writeln!(
+        out,
+        "{}",
+        if judged.world.unexamined.is_empty() { "" } else { ", not all namespaces examined" }
     )?;
     let several = judged.world.snapshots.len() > 1;
     for f in &found {
@@ -98,6 +103,9 @@ pub fn write_text(
                 writeln!(out, "          explains {rule}")?;
             }
         }
+    }
+    for left_out in incomplete::unexamined(&judged.world) {
+        writeln!(out, "not examined  {left_out}")?;
     }
     if verbose {
         for (rule, reason) in unjudged {
@@ -164,6 +172,22 @@ mod tests {
         let text = text(&j, false);
         assert!(text.starts_with("WARNING: fd-exhaustion: ") && text.contains("a/b=1[7]"), "{text}");
         assert!(!text.lines().next().unwrap().contains('|'));
+    }
+
+    #[test]
+    fn a_namespace_that_was_not_looked_into_does_not_pass_silently() {
+        let mut j = judged(Severity::Warning, Status::Firing);
+        let mut world = (*j.world).clone();
+        world.unexamined = vec![testkit::unexamined("web", "operation not permitted")];
+        j.world = Arc::new(world);
+        let said = text(&j, false);
+        assert!(said.lines().next().unwrap().ends_with(", not all namespaces examined"), "{said}");
+        assert!(said.contains("\nnot examined  netns web: operation not permitted\n"), "{said}");
+        let mut json = Vec::new();
+        let extent = Extent { rules: 9, about: Protocols::BOTH };
+        crate::report::write_check_json(&j, extent, &mut json).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(said["unexamined_namespaces"][0]["netns"], "web");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is missing in a look, in words.
 
+use serde::Serialize;
+
 use crate::analysis::{Snapshot, World};
 use crate::model::{Owners, Sample};
 
@@ -20,14 +22,30 @@ pub(super) fn owners(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     blind.into_iter().chain(partial.then(|| unfinished.to_owned()))
 }
 
+/// The namespaces that could not be looked into, and why.
+pub(super) fn unexamined(world: &World) -> impl Iterator<Item = String> {
+    world.unexamined.iter().map(|u| format!("netns {}: {}", u.netns.name, u.reason))
+}
+
+/// A namespace that was not looked into, and why, as programs read it.
+#[derive(Serialize)]
+pub(super) struct NotEntered<'a> {
+    netns: &'a str,
+    reason: &'a str,
+}
+
+/// The same for programs.
+pub(super) fn not_entered(world: &World) -> Vec<NotEntered<'_>> {
+    world.unexamined.iter().map(|u| NotEntered { netns: u.netns.name.raw(), reason: &u.reason }).collect()
+}
+
 /// One line for each reason why the socket table may be incomplete; empty when it is complete.
 #[must_use]
 pub fn warnings(world: &World) -> Vec<String> {
     let incomplete = world.snapshots.iter().filter(|s| !s.sample.completeness.is_complete());
-    let left_out = world.unexamined.iter().map(|u| format!("netns {}: {}", u.netns.name, u.reason));
     incomplete
         .flat_map(|s| gaps(&s.sample).map(|gap| format!("netns {}: {gap}", s.sample.netns.name)))
-        .chain(left_out)
+        .chain(unexamined(world))
         .map(|line| format!("the socket table may be incomplete: {line}"))
         .collect()
 }

@@ -63,10 +63,11 @@ pub fn write_json(list: List<'_>, mut out: impl Write) -> io::Result<()> {
         schema: SCHEMA,
         taken_at: first.and_then(|s| time::rfc3339(s.sample.taken.wall)),
         netns: if several { Some("all") } else { first.map(|s| s.sample.netns.name.raw()) },
-        complete: samples().all(|s| s.completeness.is_complete()),
+        complete: list.world.unexamined.is_empty() && samples().all(|s| s.completeness.is_complete()),
         gaps: samples()
             .flat_map(incomplete::gaps)
             .chain(first.into_iter().flat_map(|s| incomplete::owners(s)))
+            .chain(incomplete::unexamined(list.world))
             .collect(),
         sockets: Sockets { keys, list: RefCell::new(list) },
     };
@@ -342,6 +343,16 @@ mod tests {
         let mut row = socket(state, "10.0.0.1:80", "10.0.0.2:5000");
         (row.timer_raw, row.expires_ms, row.retrans) = (kind, 1500, 3);
         written(&testkit::world_of(vec![row]), None, None)["sockets"][0]["timer"].take()
+    }
+
+    #[test]
+    fn a_list_without_the_sockets_of_a_namespace_is_not_complete() {
+        let mut world = testkit::world_of(Vec::new());
+        assert_eq!(written(&world, None, None)["complete"], json!(true));
+        world.unexamined = vec![testkit::unexamined("web", "operation not permitted")];
+        let said = written(&world, None, None);
+        assert_eq!(said["complete"], json!(false));
+        assert_eq!(said["gaps"], json!(["netns web: operation not permitted"]));
     }
 
     #[test]

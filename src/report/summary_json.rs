@@ -46,7 +46,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_examined: Vec<NotExamined>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unexamined_namespaces: Vec<NotEntered<'a>>,
+    unexamined_namespaces: Vec<incomplete::NotEntered<'a>>,
     /// The other namespaces, where several were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     other_namespaces: Vec<Document<'a>>,
@@ -120,13 +120,6 @@ impl<'a> Datagrams<'a> {
             counters: datagram_counters(snapshot).ok().map(|all| all.into_iter().map(counter).collect()),
         }
     }
-}
-
-/// A namespace that was not looked into, and why.
-#[derive(Serialize)]
-struct NotEntered<'a> {
-    netns: &'a str,
-    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -341,9 +334,7 @@ pub fn write_json(summary: Summary<'_>, mut out: impl Write) -> io::Result<()> {
     let each: Vec<_> = judged.each().collect();
     let mut documents = each.iter().filter_map(|one| document(one, summary));
     let Some(mut first) = documents.next() else { return Ok(()) };
-    let left_out = judged.world.unexamined.iter();
-    first.unexamined_namespaces =
-        left_out.map(|u| NotEntered { netns: u.netns.name.raw(), reason: &u.reason }).collect();
+    first.unexamined_namespaces = incomplete::not_entered(&judged.world);
     first.other_namespaces = documents.collect();
     serde_json::to_writer(&mut out, &first)?;
     out.write_all(b"\n")?;

@@ -31,8 +31,8 @@ pub fn write_text(summary: Summary<'_>, bold: bool, mut out: impl Write) -> io::
         }
         namespace(&judged, summary, bold, &mut out)?;
     }
-    for left_out in &judged.world.unexamined {
-        writeln!(out, "\nnot examined: netns {}: {}", left_out.netns.name, left_out.reason)?;
+    for left_out in incomplete::unexamined(&judged.world) {
+        writeln!(out, "\nnot examined: {left_out}")?;
     }
     out.flush()
 }
