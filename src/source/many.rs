@@ -155,7 +155,7 @@ impl Many {
         live.ask_for(self.asked.clone());
         live.watch(self.protocols);
         live.hear(logged.clone());
-        let samples = enter(path, inode, || {
+        let samples = enter(path, inode, self.own.inode, || {
             live.connect();
             let samples = live.look();
             live.disconnect();
@@ -166,8 +166,12 @@ impl Many {
     }
 }
 
-/// Runs `work` in the namespace behind `path`, if it is still the one with this inode.
-fn enter<T: Send>(path: &Path, inode: u64, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+/// Runs `work` in the namespace behind `path`, if it is still the one with this inode. The `own` one needs no entering,
+/// and so none of the privileges that `setns` asks for.
+fn enter<T: Send>(path: &Path, inode: u64, own: u64, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    if inode == own {
+        return Ok(work());
+    }
     let namespace = NetNs::open(path)?;
     if rustix::fs::fstat(&namespace)?.st_ino != inode {
         return Err(io::Error::other("its process has ended"));
@@ -199,7 +203,8 @@ impl Source for Many {
             self.unexamined.push(Unexamined { netns: place.netns.clone(), reason: why });
         }
         if samples.is_empty() {
-            let first = self.unexamined.first();
+            // What cannot be named says least.
+            let first = self.unexamined.iter().max_by_key(|u| u.netns.inode != 0);
             return Err(SourceError::Netns {
                 name: first.map_or_else(|| "all".into(), |u| u.netns.name.to_string()),
                 why: first.map_or_else(|| "no namespace was found".into(), |u| u.reason.clone()),
@@ -212,7 +217,7 @@ impl Source for Many {
         let netns = origin.netns;
         if self.asking.as_ref().is_none_or(|(inode, _)| *inode != netns) {
             let (_, path) = self.spaces.get(&netns)?;
-            let socket = enter(path, netns, DiagSocket::open).ok()?.ok()?;
+            let socket = enter(path, netns, self.own.inode, DiagSocket::open).ok()?.ok()?;
             self.asking = Some((netns, socket));
         }
         ask(&mut self.asking.as_mut()?.1, row, origin)

@@ -69,6 +69,21 @@ fn a_report_says_with_whose_eyes_it_was_made() {
     });
 }
 
+#[test]
+fn an_ordinary_user_who_asks_for_all_namespaces_gets_his_own_and_the_word_that_others_are_missing() {
+    lab_with_ss(|| {
+        let Some((_dir, program)) = program_for_everyone() else {
+            return skip("observer", "one user only in this user namespace");
+        };
+        let (lab, specimens) = zoo();
+        let theirs = tool::list_as(lab.near(), NOBODY, &program, &["--netns", "all"]);
+        let (cookie, _inode) = specimens[0].identity().unwrap().unwrap();
+        assert!(theirs.rows.contains_key(&cookie), "{:?}", theirs.head);
+        assert_eq!(theirs.head["complete"], json!(false));
+        assert!(theirs.head["gaps"].to_string().contains("do not show their namespace"), "{:?}", theirs.head);
+    });
+}
+
 /// The program where everyone may run it: a build directory often is not such a place. `None` where this process
 /// cannot become somebody else.
 pub fn program_for_everyone() -> Option<(TempDir, PathBuf)> {
