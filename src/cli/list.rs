@@ -89,11 +89,12 @@ pub(super) fn run(args: &Args, options: &ListArgs) -> anyhow::Result<()> {
     };
     let mut looker = looker(args, None);
     let needs_owners = options.probe_options || filter.as_ref().is_some_and(|f| f.needs().owners);
-    if needs_owners || options.sort.column.needs_owners() || shown.any(|c| c.needs_owners()) {
+    let owned = needs_owners || options.sort.column.needs_owners() || shown.any(|c| c.needs_owners());
+    if owned {
         looker = looker.with_owners(None);
     }
     if let Some(filter) = &filter {
-        looker.source().ask_for(filter.asked());
+        looker.source().ask_for(if owned { filter.asked_with_listeners() } else { filter.asked() });
     }
     looker.source().watch(args.protocols());
     let namer = args.resolve.then(Namer::system);

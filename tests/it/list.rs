@@ -47,6 +47,18 @@ fn json_keeps_the_contract_and_shows_a_connection_as_it_is() {
 }
 
 #[test]
+fn a_connection_that_waits_for_accept_is_not_the_kernels_whatever_the_filter_shows() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let from = format!("dst = 127.0.0.1:{}", client.local_addr().unwrap().port());
+    for filter in [format!("state established sport = :{port}"), from] {
+        let said = stdout(&["list", "--text", "--columns", "local,process", &filter]);
+        assert!(said.contains("(not accepted)") && said.lines().count() == 2, "{filter}: {said}");
+    }
+}
+
+#[test]
 fn a_peer_that_closed_leaves_close_wait_and_its_fin_in_the_queue() {
     let pair = Pair::new("127.0.0.1");
     pair.client.shutdown(Shutdown::Write).unwrap();

@@ -2,7 +2,7 @@
 
 use super::ast::{Compared, Expr, Host, Is, Op, Place, Side};
 use super::compile::Filter;
-use crate::model::{Asked, Condition};
+use crate::model::{Asked, Condition, TcpState};
 
 impl Filter {
     /// What to ask the kernel for: every matching socket is in the answer, and as few others as can be told. A row that
@@ -14,6 +14,18 @@ impl Filter {
             condition: necessary(self.expr(), false),
             autobound: self.needs().autobound,
         }
+    }
+}
+
+impl Filter {
+    /// The same with every listener: it takes them to tell a connection that waits to be accepted from one of the kernel's.
+    #[must_use]
+    pub fn asked_with_listeners(&self) -> Asked {
+        let asked = self.asked();
+        // A listener has no peer, and no other condition of the kernel's tells it from a connection.
+        let no_peer = Condition::AtMost(true, 0);
+        let condition = asked.condition.map(|c| Condition::Any(vec![c, no_peer]));
+        Asked { states: asked.states | TcpState::Listen.bit(), condition, ..asked }
     }
 }
 
