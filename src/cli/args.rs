@@ -156,8 +156,11 @@ pub(super) struct ReportArgs {
 #[derive(ClapArgs, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "options that are there or not")]
 #[command(
-    after_help = "The kernel ends the connections; the programs keep their descriptors and get an error. What is still \
-    there afterwards is said, with the reason; the exit code is then 1."
+    after_help = "The kernel ends the connections; the programs keep their descriptors and get an error. A listener listens \
+    no more, and the port that a program bound stays taken while that program keeps the descriptor. What is still there \
+    afterwards is said, with the reason.\n\nExit code: 0 when what may be closed is closed, when nothing matches, and for \
+    --dry-run; 1 when something is still there, or when everything that matches is left alone: a listener without \
+    --listeners, this session, what the kernel cannot close."
 )]
 pub(super) struct KillArgs {
     /// Closes without asking

@@ -45,6 +45,7 @@ pub fn execute(plan: &Plan) -> io::Result<Outcome> {
 fn fate(target: &Target, answer: io::Result<()>, there: bool) -> Fate {
     let held = target.row.inode != 0;
     let reason = match answer {
+        Ok(()) if !there && target.row.state == TcpState::Listen => return Fate::NoListener,
         Ok(()) if !there => return Fate::Closed,
         Err(_) if !there => return Fate::EndedBefore,
         Ok(()) if held => Reason::Ignored,
@@ -82,6 +83,8 @@ mod tests {
         let mut orphan = socket(TcpState::FinWait1, "10.0.0.1:80", "10.9.9.9:5000");
         orphan.inode = 0;
         assert_eq!(after(held, None, false), Fate::Closed);
+        let listener = socket(TcpState::Listen, "10.0.0.1:80", "");
+        assert_eq!(after(listener, None, false), Fate::NoListener);
         assert_eq!(after(held, Some(Errno::NOENT), false), Fate::EndedBefore);
         assert_eq!(after(held, Some(Errno::PERM), true), Fate::Remains(Reason::NotPermitted));
         assert_eq!(after(held, Some(Errno::OPNOTSUPP), true), Fate::Remains(Reason::NotBuilt));

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::table::Table;
 use crate::analysis::World;
 use crate::query::Align::{Left, Right};
-use crate::query::kill::{Fate, Outcome, Plan, Target};
+use crate::query::kill::{Fate, NO_LISTENER, Outcome, Plan, Reason, Target};
 
 type Lines = Table<5>;
 
@@ -31,16 +31,25 @@ fn sockets(n: usize) -> String {
     format!("{n} socket{}", if n == 1 { "" } else { "s" })
 }
 
-/// Writes which sockets will be closed with what effect, and which will not and why.
+/// Writes which sockets will be closed with what effect, and which will not and why; `refused` is why none will.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_plan(world: &World, plan: &Plan, mut out: impl Write) -> io::Result<()> {
+pub fn write_plan(
+    world: &World,
+    plan: &Plan,
+    refused: Option<&Reason>,
+    mut out: impl Write,
+) -> io::Result<()> {
     if plan.targets.is_empty() && plan.refused.is_empty() {
         writeln!(out, "no socket matches")?;
         return out.flush();
     }
-    writeln!(out, "{} to close", sockets(plan.targets.len()))?;
+    write!(out, "{} to close", sockets(plan.targets.len()))?;
+    match refused.filter(|_| !plan.targets.is_empty()) {
+        Some(why) => writeln!(out, ", which the kernel would refuse: {why}")?,
+        None => writeln!(out)?,
+    }
     let mut table = lines("WHAT WILL HAPPEN");
     for (target, effect) in &plan.targets {
         table.push(line(world, target, effect));
@@ -65,13 +74,19 @@ pub fn write_plan(world: &World, plan: &Plan, mut out: impl Write) -> io::Result
 /// Those of the writer.
 pub fn write_outcome(world: &World, outcome: &Outcome, mut out: impl Write) -> io::Result<()> {
     let before = outcome.fates.iter().filter(|(_, fate)| *fate == Fate::EndedBefore).count();
-    write!(out, "{} gone", sockets(outcome.gone()))?;
-    if before > 0 {
-        write!(out, ", {before} of them had ended before, or with the other end")?;
+    let (deaf, left) = (outcome.no_listeners(), outcome.remaining().count());
+    if outcome.gone() > 0 || deaf == 0 {
+        write!(out, "{} gone", sockets(outcome.gone()))?;
+        if before > 0 {
+            write!(out, ", {before} of them had ended before, or with the other end")?;
+        }
+        writeln!(out)?;
     }
-    writeln!(out)?;
-    if outcome.remaining() > 0 {
-        writeln!(out, "\n{} still there", sockets(outcome.remaining()))?;
+    if deaf > 0 {
+        writeln!(out, "{} {NO_LISTENER}", sockets(deaf))?;
+    }
+    if left > 0 {
+        writeln!(out, "\n{} still there", sockets(left))?;
         let mut table = lines("WHY");
         for (target, fate) in &outcome.fates {
             if let Fate::Remains(reason) = fate {

@@ -1,7 +1,7 @@
 //! `tcptop kill` on sockets in every state.
 
 use std::io::{ErrorKind, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
@@ -66,6 +66,63 @@ fn every_state_is_closed_as_the_plan_says() {
 }
 
 #[test]
+fn a_listener_that_listens_no_more_is_not_called_gone_while_its_port_is_taken() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        // A port that the program chose: one that the kernel chose is free again.
+        let at = SocketAddr::from(([127, 0, 0, 1], 7100));
+        let listener = host.run(|| TcpListener::bind(at).unwrap()).unwrap();
+        let bound_again = || host.run(|| TcpListener::bind(at)).unwrap();
+        // std sets SO_REUSEADDR, which shares a port with a socket that has it and does not listen.
+        rustix::net::sockopt::set_socket_reuseaddr(&listener, false).unwrap();
+        let port = at.port().to_string();
+        let args = ["--yes", "--listeners", "state", "listening", "sport", "=", &port];
+        let done = kill(&host, &args);
+        assert!(done.status.success(), "{}", said(&done));
+        assert!(said(&done).contains("the port that it bound stays taken"), "before: {}", said(&done));
+        let text = said(&done);
+        assert!(text.contains("1 socket no longer listening") && !text.contains("gone"), "{text}");
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(bound_again().unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(listener);
+        assert!(bound_again().is_ok());
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_accepted_is_not_said_to_be_a_programs() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let listener = host.run(|| TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        let mut client = host.run(|| TcpStream::connect(listener.local_addr().unwrap()).unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let done = kill(&host, &["--yes", "state", "established", "sport", "=", &port]);
+        assert!(said(&done).contains("no program has accepted it yet"), "{}", said(&done));
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let (mut dead, _) = listener.accept().unwrap();
+        assert_eq!(dead.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+    });
+}
+
+#[test]
+fn when_everything_is_left_alone_the_exit_code_and_one_line_say_so() {
+    lab(|| {
+        let host = Host::new().unwrap();
+        let (_listener, client, _server) = pair(&host);
+        let ended = |args: &[&str]| {
+            let done = kill(&host, args);
+            let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+            (done.status.code(), stderr)
+        };
+        let why = "tcptop: closing nothing, 1 socket matches and is left alone: a listener: only with --listeners\n";
+        assert_eq!(ended(&["--yes", "state", "listening"]), (Some(1), why.to_owned()));
+        assert_eq!(ended(&["--dry-run", "state", "listening"]), (Some(0), String::new()));
+        assert_eq!(ended(&["--yes", "state", "time-wait"]), (Some(0), String::new()));
+        assert!(client.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
 fn only_what_matches_is_closed_and_both_ends_learn_of_it() {
     lab(|| {
         let host = Host::new().unwrap();
@@ -113,7 +170,7 @@ fn the_own_session_is_spared_unless_it_is_meant() {
 #[test]
 fn an_ordinary_user_is_told_why_nothing_happened() {
     lab(|| {
-        let Some((_dir, program)) = program_for_everyone() else {
+        let Some((dir, program)) = program_for_everyone() else {
             return skip("kill", "one user only in this user namespace");
         };
         let host = Host::new().unwrap();
@@ -122,7 +179,14 @@ fn an_ordinary_user_is_told_why_nothing_happened() {
         command.args(["kill", "--yes", "state", "established"]).uid(65_534).gid(65_534);
         let done = host.run(|| command.output()).unwrap().unwrap();
         assert_eq!(done.status.code(), Some(1), "{}", said(&done));
-        assert!(said(&done).contains("not permitted; run as root or with CAP_NET_ADMIN"), "{}", said(&done));
+        let why = "tcptop: closing 2 sockets: not permitted; run as root or with CAP_NET_ADMIN\n";
+        assert_eq!(String::from_utf8_lossy(&done.stderr), why);
+        let mut command = Command::new(dir.path().join("tcptop"));
+        command.args(["kill", "--dry-run", "state", "established"]).uid(65_534).gid(65_534);
+        let shown = host.run(|| command.output()).unwrap().unwrap();
+        assert!(shown.status.success() && shown.stderr.is_empty());
+        let refused = "2 sockets to close, which the kernel would refuse: not permitted";
+        assert!(said(&shown).starts_with(refused), "{}", said(&shown));
         assert!(client.take_error().unwrap().is_none());
     });
 }

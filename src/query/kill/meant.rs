@@ -93,8 +93,9 @@ impl Outcome {
     pub fn listed(&self) -> Listed<Fate> {
         list(self.fates.iter().cloned(), |fate| match fate {
             Fate::Remains(_) => 0,
-            Fate::Closed => 1,
-            Fate::EndedBefore => 2,
+            Fate::NoListener => 1,
+            Fate::Closed => 2,
+            Fate::EndedBefore => 3,
         })
     }
 }

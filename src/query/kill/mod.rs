@@ -7,7 +7,7 @@ mod meant;
 use std::fmt;
 
 use super::RowId;
-use crate::analysis::World;
+use crate::analysis::{Ownership, Snapshot, World, owner_of};
 use crate::model::{Endpoint, Origin, RowFlags, SocketRow, TcpState};
 pub use meant::{Group, Listed, Meant, Verdict, meant};
 
@@ -29,15 +29,20 @@ pub struct Target {
 pub enum Effect {
     /// The peer gets a reset, the program an error.
     Reset,
+    /// The same before `accept()`: the program gets the socket later, and it is dead then.
+    ResetUnaccepted,
     /// Nobody holds it; the peer gets a reset.
     ResetOrphan,
+    /// The peer gets a reset; it is the kernel that uses it.
+    ResetKernel,
     /// Nothing is sent; the program's connect fails.
     ConnectFails,
     /// Nothing is sent; the peer's retransmission finds nothing and gets a reset.
     Quiet,
     /// Forgotten without a word; the peer is reset when it sends again.
     Forgotten,
-    /// Nobody can connect any more; what waits in its queue is reset.
+    /// Nobody can connect any more; what waits in its queue is reset. The socket stays with its program, and with it a port
+    /// that the program bound (`inet_csk_listen_stop`; `tcp_set_state` spares `SOCK_BINDPORT_LOCK`).
     StopsListening,
 }
 
@@ -45,12 +50,16 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Reset => "the peer gets a reset; the program gets ECONNABORTED and keeps the descriptor",
+            Self::ResetUnaccepted => {
+                "the peer gets a reset; no program has accepted it yet, and the one that does finds it dead (ECONNABORTED)"
+            }
+            Self::ResetKernel => "the peer gets a reset; the kernel itself uses it (NFS, iSCSI, SMB, …) and gets an error",
             Self::ResetOrphan => "the peer gets a reset; no program holds it",
             Self::ConnectFails => "nothing is sent; the program's connect() fails with ECONNABORTED",
             Self::Quiet => "nothing is sent; the peer gets a reset when it sends again",
             Self::Forgotten => "the kernel forgets it; nothing is sent, the peer gets a reset if it sends again",
             Self::StopsListening => {
-                "new connections are refused, those that wait are reset, accept() fails; the program may not notice"
+                "new connections are refused, those that wait are reset, accept() fails (the program may not notice); the port that it bound stays taken while it keeps the descriptor"
             }
         })
     }
@@ -60,10 +69,15 @@ impl Effect {
     /// What closing will do to a socket; `None` where the kernel cannot close it: a bound socket is in no table that
     /// `SOCK_DESTROY` searches.
     #[must_use]
-    pub const fn on(row: &SocketRow) -> Option<Self> {
+    pub fn on(row: &SocketRow, snapshot: &Snapshot) -> Option<Self> {
         let held = row.inode != 0;
+        let unheld = || match owner_of(row, snapshot, None) {
+            Ownership::NotAccepted => Self::ResetUnaccepted,
+            _ => Self::ResetKernel,
+        };
         let full = held || row.flags.has(RowFlags::FULL);
         Some(match row.state {
+            TcpState::Established | TcpState::CloseWait if !held => unheld(),
             TcpState::Established | TcpState::CloseWait => Self::Reset,
             TcpState::FinWait2 if !full => Self::Forgotten,
             TcpState::FinWait1 | TcpState::FinWait2 => {
@@ -73,7 +87,8 @@ impl Effect {
                     Self::ResetOrphan
                 }
             }
-            TcpState::SynRecv if full => Self::Reset,
+            TcpState::SynRecv if held => Self::Reset,
+            TcpState::SynRecv if full => unheld(),
             TcpState::SynRecv | TcpState::TimeWait => Self::Forgotten,
             TcpState::SynSent => Self::ConnectFails,
             TcpState::LastAck | TcpState::Closing => Self::Quiet,
@@ -159,7 +174,7 @@ pub fn plan(world: &World, rows: &[RowId], session: &Session, allow: Allow) -> P
         let Some(row) = table.rows.get(id.row as usize) else { continue };
         let netns = snapshot.sample.netns.inode;
         let target = Target { id: *id, netns, row: *row, origin: table.origin(row) };
-        match judge(&target, session, allow) {
+        match judge(&target, snapshot, session, allow) {
             Ok(effect) => plan.targets.push((target, effect)),
             Err(refusal) => plan.refused.push((target, refusal)),
         }
@@ -167,7 +182,7 @@ pub fn plan(world: &World, rows: &[RowId], session: &Session, allow: Allow) -> P
     plan
 }
 
-fn judge(target: &Target, session: &Session, allow: Allow) -> Result<Effect, Refusal> {
+fn judge(target: &Target, snapshot: &Snapshot, session: &Session, allow: Allow) -> Result<Effect, Refusal> {
     let row = &target.row;
     if row.cookie() == 0 {
         return Err(Refusal::NoCookie);
@@ -181,7 +196,7 @@ fn judge(target: &Target, session: &Session, allow: Allow) -> Result<Effect, Ref
     if session.runs_over(row) && !allow.own_session {
         return Err(Refusal::OwnSession);
     }
-    Effect::on(row).ok_or(Refusal::Impossible)
+    Effect::on(row, snapshot).ok_or(Refusal::Impossible)
 }
 
 /// What became of a socket that was to be closed.
@@ -189,11 +204,17 @@ fn judge(target: &Target, session: &Session, allow: Allow) -> Result<Effect, Ref
 pub enum Fate {
     /// It is gone.
     Closed,
+    /// It listens no more. It is in no table that can be searched, and still is its program's.
+    NoListener,
     /// It had ended before, or ended with the other end of the same connection.
     EndedBefore,
     /// It is still there.
     Remains(Reason),
 }
+
+/// What is said of a listener that listens no more.
+pub const NO_LISTENER: &str =
+    "no longer listening; the port that a program bound stays taken while it keeps the descriptor";
 
 /// Why a socket is still there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -238,13 +259,20 @@ impl Outcome {
     /// How many are not there any more.
     #[must_use]
     pub fn gone(&self) -> usize {
-        self.fates.iter().filter(|(_, fate)| !matches!(fate, Fate::Remains(_))).count()
+        self.fates.iter().filter(|(_, fate)| matches!(fate, Fate::Closed | Fate::EndedBefore)).count()
     }
 
-    /// How many are still there.
+    /// How many listen no more.
     #[must_use]
-    pub fn remaining(&self) -> usize {
-        self.fates.len() - self.gone()
+    pub fn no_listeners(&self) -> usize {
+        self.fates.iter().filter(|(_, fate)| *fate == Fate::NoListener).count()
+    }
+
+    /// Why some are still there, one reason for each.
+    pub fn remaining(&self) -> impl Iterator<Item = &Reason> {
+        self.fates
+            .iter()
+            .filter_map(|(_, fate)| if let Fate::Remains(reason) = fate { Some(reason) } else { None })
     }
 }
 
@@ -275,6 +303,21 @@ mod tests {
             plan.targets.iter().map(|(t, _)| t.id.row).collect(),
             plan.refused.iter().map(|(t, why)| (t.id.row, *why)).collect(),
         )
+    }
+
+    #[test]
+    fn who_learns_of_a_reset_depends_on_who_holds_the_connection() {
+        let listener = socket(TcpState::Listen, "0.0.0.0:80", "");
+        let held = socket(TcpState::Established, "10.0.0.1:80", "10.9.9.9:5000");
+        let mut unaccepted = held;
+        unaccepted.inode = 0;
+        let mut kernels = unaccepted;
+        kernels.local_port = 900;
+        let world = testkit::world_of(vec![listener, held, unaccepted, kernels]);
+        let effect = |row| Effect::on(row, &world.snapshots[0]).unwrap();
+        assert_eq!(effect(&held), Effect::Reset);
+        assert_eq!(effect(&unaccepted), Effect::ResetUnaccepted);
+        assert_eq!(effect(&kernels), Effect::ResetKernel);
     }
 
     #[test]

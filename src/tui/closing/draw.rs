@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::analysis::World;
-use crate::query::kill::{Fate, Group, Listed, Refusal, Target, Verdict};
+use crate::query::kill::{Fate, Group, Listed, NO_LISTENER, Refusal, Target, Verdict};
 use crate::query::{ColumnId, Grouped, cell};
 use crate::tui::app::App;
 use crate::tui::format;
@@ -27,6 +27,7 @@ impl Page {
                 Err(refusal) => (format!("left alone: {}", words(*refusal)), Role::Dim),
             }),
             Stage::Done(listed) => headings(listed, width, |what| match what {
+                Fate::NoListener => (NO_LISTENER.to_owned(), Role::Warning),
                 Fate::Closed => ("gone".to_owned(), Role::Good),
                 Fate::EndedBefore => ("had ended before, or ended with the other end".to_owned(), Role::Good),
                 Fate::Remains(reason) => (format!("still there: {reason}"), Role::Critical),
@@ -107,12 +108,18 @@ fn head(closing: &Closing) -> Vec<(String, Role)> {
             lines
         }
         Stage::Done(listed) => {
-            let all: usize = listed.iter().map(|g| g.targets.len()).sum();
-            let remains = |g: &&Group<Fate>| matches!(g.what, Fate::Remains(_));
-            let left: usize = listed.iter().filter(remains).map(|g| g.targets.len()).sum();
+            let sum = |is: fn(&Fate) -> bool| -> usize {
+                listed.iter().filter(|g| is(&g.what)).map(|g| g.targets.len()).sum()
+            };
+            let left = sum(|fate| matches!(fate, Fate::Remains(_)));
+            let deaf = sum(|fate| *fate == Fate::NoListener);
+            let gone = sum(|fate| matches!(fate, Fate::Closed | Fate::EndedBefore));
             let role = if left > 0 { Role::Warning } else { Role::Good };
-            let still = if left > 0 { format!(", {} still there", count(left)) } else { String::new() };
-            vec![(format!("{} gone{still}.", count(all - left)), role)]
+            let mut said = Vec::new();
+            said.extend((gone > 0 || left + deaf == 0).then(|| format!("{} gone", count(gone))));
+            said.extend((deaf > 0).then(|| format!("{deaf} no longer listening")));
+            said.extend((left > 0).then(|| format!("{} still there", count(left))));
+            vec![(format!("{}.", said.join(", ")), role)]
         }
     }
 }
