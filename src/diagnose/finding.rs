@@ -308,6 +308,16 @@ pub struct Finding {
     pub history: Vec<f64>,
     /// Rules whose findings about the same cause were folded into this one.
     pub explained: Vec<&'static str>,
+    /// Whom it was about before, where the same sockets are now known to be somebody else's: a peer's, then a process's.
+    pub formerly: Vec<Subject>,
+}
+
+impl Finding {
+    /// Whether it is about this subject, or was.
+    #[must_use]
+    pub fn concerns(&self, subject: &Subject) -> bool {
+        self.draft.subject == *subject || self.formerly.contains(subject)
+    }
 }
 
 /// A rule that could not be judged.

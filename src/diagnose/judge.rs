@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 
 use super::details::Details;
 use super::finding::{Draft, Finding, NotExamined, Severity, Source, Status, Subject, Value};
+use super::lineage::inherit;
 use super::registry;
 use super::rule::{Context, Family, Held, Rule, Verdict};
 use super::survey::Survey;
@@ -117,7 +118,7 @@ impl Judge {
         self.conclude(snapshot.observed, drafts, judgement)
     }
 
-    fn conclude(&mut self, now: Duration, mut drafts: Drafts, mut judgement: Judgement) -> Judgement {
+    pub(super) fn conclude(&mut self, now: Duration, mut drafts: Drafts, mut judgement: Judgement) -> Judgement {
         let folded = fold_explained(&mut drafts);
         self.settle(now, drafts, &folded, &judgement);
         judgement.findings = self.findings.values().cloned().collect();
@@ -137,6 +138,7 @@ impl Judge {
             self.findings.remove(key);
             self.held.0.insert(key.clone(), *severity);
         }
+        inherit(&mut self.findings, &drafts, now);
         for (rule, draft) in drafts {
             let key = (rule, draft.subject.clone());
             self.held.0.insert(key.clone(), draft.severity);
@@ -149,6 +151,7 @@ impl Judge {
                 status: Status::Firing,
                 history: Vec::new(),
                 explained: Vec::new(),
+                formerly: Vec::new(),
             });
             if finding.status != Status::Firing {
                 // What had cleared begins anew; what could not be examined goes on.
@@ -188,7 +191,7 @@ impl Judge {
 }
 
 type Rules = Vec<(&'static str, Box<dyn Rule>)>;
-type Drafts = Vec<(&'static str, Draft)>;
+pub(super) type Drafts = Vec<(&'static str, Draft)>;
 
 /// Rows whose `tcp_info` the rules need, each once, at most [`DETAIL_BUDGET`].
 fn wants(rules: &mut Rules, context: &Context<'_>) -> Vec<u32> {
@@ -254,7 +257,7 @@ fn incomplete(context: &Context<'_>) -> Option<String> {
 }
 
 /// What makes a finding the same from look to look.
-type Key = (&'static str, Subject);
+pub(super) type Key = (&'static str, Subject);
 
 /// Drafts that became part of another.
 #[derive(Default)]

@@ -9,6 +9,7 @@ mod details;
 mod finding;
 mod judge;
 pub mod knowledge;
+mod lineage;
 mod registry;
 mod rule;
 mod sockets;

@@ -68,6 +68,18 @@ pub struct FindingKey {
     pub subject: Option<Subject>,
 }
 
+impl FindingKey {
+    /// Which of these rows it names: a finding keeps its name when it turns out to be about somebody else.
+    #[must_use]
+    pub fn position(&self, rows: &[FindingRow]) -> Option<usize> {
+        let here = |row: &FindingRow| row.key.netns == self.netns && row.key.rule == self.rule;
+        let was = |row: &FindingRow| {
+            here(row) && row.finding().zip(self.subject.as_ref()).is_some_and(|(f, s)| f.concerns(s))
+        };
+        rows.iter().position(|row| row.key == *self).or_else(|| rows.iter().position(was))
+    }
+}
+
 /// What a rule came to.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
@@ -222,7 +234,9 @@ pub fn findings(judged: &Judged, query: &FindingQuery) -> FindingView {
 /// One row, if it is still there.
 #[must_use]
 pub fn finding(judged: &Judged, key: &FindingKey) -> Option<FindingRow> {
-    rows(judged).into_iter().find(|row| row.key == *key)
+    let rows = rows(judged);
+    let at = key.position(&rows)?;
+    rows.into_iter().nth(at)
 }
 
 fn rows(judged: &Judged) -> Vec<FindingRow> {
@@ -327,6 +341,7 @@ mod tests {
             status: Status::Firing,
             history: Vec::new(),
             explained: Vec::new(),
+            formerly: Vec::new(),
         }
     }
 

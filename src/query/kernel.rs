@@ -480,6 +480,7 @@ mod tests {
             status: Status::Firing,
             history: Vec::new(),
             explained: Vec::new(),
+            formerly: Vec::new(),
         };
         let sysctl = || Source::Sysctl("net.ipv4.tcp_sack".into());
         let counter = Source::Counter("Tcp.InSegs".into());

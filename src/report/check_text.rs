@@ -138,6 +138,7 @@ mod tests {
             status,
             history: Vec::new(),
             explained: vec!["tcp-memory"],
+            formerly: Vec::new(),
         };
         let ask_again = vec![NotExamined { rule: "path-mtu", reason: "a second look".into() }];
         let judgement = Judgement { findings: vec![finding], not_examined: Vec::new(), ask_again };

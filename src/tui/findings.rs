@@ -118,7 +118,7 @@ pub fn cursor_line(app: &App, layout: &Layout) -> Option<usize> {
     let lines = lines(app, layout);
     let shown = shown(count(app), usize::from(pane_area(layout).height));
     let found = ranked(app.stream.shown.as_deref()?);
-    let at = cursor.key.as_ref().and_then(|key| found.iter().position(|f| key_of(f) == *key));
+    let at = cursor.key.as_ref().and_then(|key| place(&found, key));
     // One that has no room any more is among the others, in the last line.
     Some(at.map_or(cursor.line, |at| at.min(shown)).min(lines.checked_sub(1)?))
 }
@@ -133,6 +133,15 @@ pub fn cursor_at(app: &App, layout: &Layout, line: usize) -> Option<PaneCursor> 
     let shown = shown(found.len(), usize::from(pane_area(layout).height));
     let key = found.get(line).filter(|_| line < shown).map(key_of);
     Some(PaneCursor { key, line })
+}
+
+/// Where a finding is among these, also when it turned out to be about somebody else.
+fn place(found: &[(&Finding, &Snapshot)], key: &FindingKey) -> Option<usize> {
+    let was = |f: &(&Finding, &Snapshot)| {
+        let there = f.1.sample.netns.inode == key.netns && f.0.rule == key.rule;
+        there && key.subject.as_ref().is_some_and(|subject| f.0.concerns(subject))
+    };
+    found.iter().position(|f| key_of(f) == *key).or_else(|| found.iter().position(was))
 }
 
 fn key_of((finding, snapshot): &(&Finding, &Snapshot)) -> FindingKey {

@@ -28,6 +28,7 @@ fn finding(rule: &'static str, severity: Severity, subject: Subject, evidence: V
         status: Status::Firing,
         history: Vec::new(),
         explained: Vec::new(),
+        formerly: Vec::new(),
     }
 }
 
@@ -161,6 +162,27 @@ fn the_cursor_stays_on_its_finding() {
     worse[1].draft.severity = Severity::Info;
     rig.judged(&world, worse);
     assert!(rig.cursor_line().contains("✖") && rig.cursor_line().contains("40 000"), "{}", rig.text());
+}
+
+#[test]
+fn cursor_and_page_stay_with_a_finding_that_turns_out_to_be_about_somebody_else() {
+    let world = worlds::busy(40);
+    let mut rig = showing(80, 24, two());
+    rig.keys("7");
+    rig.keys("j");
+    assert!(rig.cursor_line().contains("40 000"));
+    let mut better = two();
+    better[0].formerly = vec![better[0].draft.subject.clone()];
+    better[0].draft.subject = Subject::Process { pid: 7, comm: "nginx".into() };
+    better.swap(0, 1);
+    rig.judged(&world, better.clone());
+    assert!(rig.cursor_line().contains("40 000"), "{}", rig.text());
+    let mut rig = showing(80, 24, two());
+    rig.keys("7j");
+    rig.key(KeyCode::Enter);
+    assert!(rig.text().contains("seen for"), "{}", rig.text());
+    rig.judged(&world, better);
+    assert!(!rig.text().contains("Gone for") && rig.text().contains("seen for"), "{}", rig.text());
 }
 
 #[test]

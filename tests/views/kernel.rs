@@ -210,6 +210,7 @@ fn a_finding_about_counters_shows_them_as_its_proof() {
         status: Status::Firing,
         history: vec![1.0, 3.0],
         explained: Vec::new(),
+        formerly: Vec::new(),
     };
     let mut rig = Rig::new(100, 40);
     for world in &worlds {

@@ -20,6 +20,7 @@ fn finding(pid: u32, severity: Severity) -> Finding {
         status: Status::Firing,
         history: Vec::new(),
         explained: Vec::new(),
+        formerly: Vec::new(),
     }
 }
 

@@ -204,6 +204,7 @@ fn finding(rule: &'static str, subject: Subject, evidence: Vec<Evidence>) -> Fin
         status: Status::Firing,
         history: Vec::new(),
         explained: Vec::new(),
+        formerly: Vec::new(),
     }
 }
 

@@ -132,7 +132,10 @@ impl Rows {
     /// Where a row is in the order.
     #[must_use]
     pub fn position(&self, key: &RowKey, world: &World) -> Option<usize> {
-        (0..self.len()).find(|at| self.key(*at, world).as_ref() == Some(key))
+        match (self, key) {
+            (Self::Findings(v), RowKey::Finding(key)) => key.position(&v.rows),
+            _ => (0..self.len()).find(|at| self.key(*at, world).as_ref() == Some(key)),
+        }
     }
 }
 
