@@ -95,13 +95,19 @@ pub struct Limit {
     pub subject: LimitSubject,
     /// Which part of the machine the numbers speak for.
     pub scope: Scope,
+    /// Whether there may be a nearer one that cannot be seen.
+    pub at_least: bool,
 }
 
 impl Limit {
-    /// Used part, 0 to 1 and beyond. A limit of 0 is full.
+    /// Used part, 0 to 1 and beyond. A limit of 0 is full, but for an accept queue: that holds one connection more than its
+    /// backlog (`sk_acceptq_is_full` in include/net/sock.h compares with >).
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn ratio(&self) -> f64 {
+        if self.id == LimitId::AcceptQueue {
+            return self.used as f64 / (self.max as f64 + 1.0);
+        }
         if self.max == 0 { 1.0 } else { self.used as f64 / self.max as f64 }
     }
 }
@@ -128,7 +134,7 @@ impl Limits {
     fn add(&mut self, id: LimitId, scope: Scope, numbers: Result<(u64, u64), Why>) {
         match numbers {
             Ok((used, max)) => {
-                self.known.push(Limit { id, used, max, subject: LimitSubject::Only, scope });
+                self.known.push(Limit { id, used, max, subject: LimitSubject::Only, scope, at_least: false });
             }
             Err(why) => self.missing.push(MissingLimit { id, why }),
         }
@@ -165,7 +171,7 @@ fn ephemeral_ports(facts: &Facts, ports: &PortUse, limits: &mut Limits) {
         (held, LimitSubject::Destination { local: d.local, peer: d.peer })
     });
     let (used, max) = (u64::from(used), u64::from(ports.usable));
-    limits.known.push(Limit { id, used, max, subject, scope: Scope::Namespace });
+    limits.known.push(Limit { id, used, max, subject, scope: Scope::Namespace, at_least: false });
 }
 
 fn conntrack(facts: &Facts) -> Result<(u64, u64), Why> {
@@ -205,16 +211,15 @@ fn open_files(facts: &Facts) -> Result<(u64, u64), Why> {
 
 fn accept_queue(listeners: &[ListenerAgg], limits: &mut Limits) {
     let id = LimitId::AcceptQueue;
-    // A backlog of 0 still holds one connection (sk_acceptq_is_full compares with >).
-    let known = listeners.iter().filter_map(|l| Some((l, u64::from(l.backlog?.max(1)))));
-    let worst = known.max_by(|(a, max_a), (b, max_b)| {
-        let (of_a, of_b) = (u64::from(a.queue) * max_b, u64::from(b.queue) * max_a);
+    let known = listeners.iter().filter_map(|l| Some((l, u64::from(l.backlog?))));
+    let worst = known.max_by(|(a, backlog_a), (b, backlog_b)| {
+        let (of_a, of_b) = (u64::from(a.queue) * (backlog_b + 1), u64::from(b.queue) * (backlog_a + 1));
         of_a.cmp(&of_b).then(a.queue.cmp(&b.queue)).then(b.row.cmp(&a.row))
     });
     if let Some((worst, max)) = worst {
         let subject = LimitSubject::Listener { local: worst.local, cookie: worst.cookie };
         let used = u64::from(worst.queue);
-        limits.known.push(Limit { id, used, max, subject, scope: Scope::Namespace });
+        limits.known.push(Limit { id, used, max, subject, scope: Scope::Namespace, at_least: false });
     } else if !listeners.is_empty() {
         limits.missing.push(MissingLimit { id, why: "/proc/net/tcp does not tell the backlog".into() });
     }
@@ -359,6 +364,17 @@ mod tests {
     fn without_outgoing_connections_no_port_is_used() {
         let limit = get(&of(&facts(), &ports(vec![]), &[]), LimitId::EphemeralPorts);
         assert_eq!((limit.used, limit.max, limit.subject), (0, 100, LimitSubject::Only));
+    }
+
+    #[test]
+    fn an_accept_queue_is_full_with_one_more_than_its_backlog() {
+        let of = |used, max| {
+            let subject = LimitSubject::Only;
+            let id = LimitId::AcceptQueue;
+            Limit { id, used, max, subject, scope: Scope::Namespace, at_least: false }.ratio()
+        };
+        assert_eq!((of(3, 2), of(1, 0), of(0, 0)), (1.0, 1.0, 0.0));
+        assert!(of(2, 2) < 1.0);
     }
 
     #[test]

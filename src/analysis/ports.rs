@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::growth::{Baseline, PeerMap, peer_map};
 use super::listeners::ListenerIndex;
-use super::{BLOCK, NOWHERE};
+use super::{BLOCK, NOWHERE, Snapshot};
 use crate::model::{Endpoint, Ip, RowFlags, SocketRow, Sysctls, TcpState};
 
 /// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`), milliseconds.
@@ -73,6 +73,14 @@ impl PortUse {
     pub fn exhausted_in_s(&self, d: &Destination) -> Option<f64> {
         let growth = f64::from(d.growth_per_s.filter(|g| *g > 0.0)?);
         Some(f64::from(self.usable.saturating_sub(d.used - d.reusable.min(d.used))) / growth)
+    }
+}
+
+impl Snapshot {
+    /// The ports from a local address to a peer, where they are among the fullest.
+    #[must_use]
+    pub fn destination(&self, local: Ip, peer: Endpoint) -> Option<&Destination> {
+        self.ports.destinations.iter().find(|d| d.local == local && d.peer == peer)
     }
 }
 

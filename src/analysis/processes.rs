@@ -203,17 +203,21 @@ pub(super) fn worst_fds(
         .map(|(_, p)| p);
     let mut worst: Option<Limit> = None;
     let mut seen = false;
+    let mut at_least = owners.partial || owners.blindness().is_some();
     for p in here {
         seen = true;
-        let (Some(used), Some(max)) = (p.fds.known(), p.fd_limit.known()) else { continue };
+        let (Some(used), Some(max)) = (p.fds.known(), p.fd_limit.known()) else {
+            at_least = true;
+            continue;
+        };
         let subject = LimitSubject::Process { pid: p.pid };
-        let limit = Limit { id, used: *used, max: *max, subject, scope: Scope::Namespace };
+        let limit = Limit { id, used: *used, max: *max, subject, scope: Scope::Namespace, at_least: false };
         if worst.is_none_or(|w| limit.ratio() > w.ratio()) {
             worst = Some(limit);
         }
     }
     match worst {
-        Some(limit) => Some(Ok(limit)),
+        Some(limit) => Some(Ok(Limit { at_least, ..limit })),
         None if seen => Some(Err(MissingLimit {
             id,
             why: "no process's descriptors and their limit could be read".into(),

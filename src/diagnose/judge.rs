@@ -118,7 +118,12 @@ impl Judge {
         self.conclude(snapshot.observed, drafts, judgement)
     }
 
-    pub(super) fn conclude(&mut self, now: Duration, mut drafts: Drafts, mut judgement: Judgement) -> Judgement {
+    pub(super) fn conclude(
+        &mut self,
+        now: Duration,
+        mut drafts: Drafts,
+        mut judgement: Judgement,
+    ) -> Judgement {
         let folded = fold_explained(&mut drafts);
         self.settle(now, drafts, &folded, &judgement);
         judgement.findings = self.findings.values().cloned().collect();

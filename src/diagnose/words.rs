@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::finding::{Subject, Value};
-use crate::model::{Bytes, Grouped, Span};
+use crate::model::{Bytes, Grouped, Percent, Span};
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +30,7 @@ impl fmt::Display for Value {
             Self::Count(n) => write!(f, "{}", Grouped(*n)),
             Self::Number(n) => write!(f, "{n}"),
             Self::Ratio(r) if r.is_finite() => {
-                write!(f, "{:.*}%", usize::from(*r < 0.0995 && *r > 0.0), r * 100.0)
+                write!(f, "{:#}", Percent(*r))
             }
             Self::Time(t) => write!(f, "{}", Span::from_seconds(t.as_secs_f64())),
             Self::PerSecond(x) if x.is_finite() => write!(f, "{x:.*}/s", rate(x)),
@@ -84,7 +84,7 @@ mod tests {
         ]
         .map(|v| v.to_string());
         let want = [
-            "1 234", "-3", "97%", "3.1%", "unknown", "41m00s", "31/s", "9.0/min", "0/s", "1448B", "647KiB",
+            "1 234", "-3", "96%", "3.1%", "unknown", "41m00s", "31/s", "9.0/min", "0/s", "1448B", "647KiB",
             "6.0MiB", "a\\nb", "unknown",
         ];
         assert_eq!(shown, want);

@@ -67,6 +67,32 @@ impl fmt::Display for Span {
     }
 }
 
+/// A part of a whole in percent, as people read it. What is not full never reads 100 %, what is not empty never 0 %: it is
+/// cut and not rounded. With `{:#}` a small part has a decimal.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Percent(pub f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A hair more than nothing: 0.29 * 100 is less than 29.
+        let percent = self.0 * 100.0 + 1e-9;
+        let (digits, least) = if f.alternate() { (1, 0.1) } else { (0, 1.0) };
+        f.pad(&match percent {
+            _ if self.0 <= 0.0 => "0%".to_owned(),
+            p if p < least => format!("<{least}%"),
+            p if p < 10.0 => format!("{:.digits$}%", (p / least).floor() * least),
+            p if p < 1000.0 => format!("{:.0}%", p.floor()),
+            _ => ">999%".to_owned(),
+        })
+    }
+}
+
+/// A part of a whole to the thousandth, cut: more would be noise, and 1 is only what is full.
+#[must_use]
+pub fn thousandths(part: f64) -> f64 {
+    (part * 1000.0 + 1e-9).floor() / 1000.0
+}
+
 /// A count as people read it, in groups of three digits: `12 418`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Grouped(pub u64);
@@ -119,6 +145,19 @@ mod tests {
                 assert!(Bytes(n).to_string().len() <= 6, "{n}: {}", Bytes(n));
             }
         }
+    }
+
+    #[test]
+    fn only_what_is_full_is_100_percent_and_only_what_is_empty_is_0() {
+        let parts = [0.0, 0.0004, 0.004, 0.031, 0.0999, 0.29, 0.896, 0.9999, 1.0, 1.5, 12.0];
+        let shown = parts.map(|x| Percent(x).to_string());
+        let want = ["0%", "<1%", "<1%", "3%", "9%", "29%", "89%", "99%", "100%", "150%", ">999%"];
+        assert_eq!(shown, want);
+        let fine = parts.map(|x| format!("{:#}", Percent(x)));
+        let want = ["0%", "<0.1%", "0.4%", "3.1%", "9.9%", "29%", "89%", "99%", "100%", "150%", ">999%"];
+        assert_eq!(fine, want);
+        let parts = [0.0, 0.9996, 0.967, 1.0].map(|x| thousandths(x).to_string());
+        assert_eq!(parts, ["0", "0.999", "0.967", "1"]);
     }
 
     #[test]

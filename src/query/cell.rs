@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use crate::analysis::Age;
 use crate::diagnose::{AuditVerdict, Severity};
-use crate::model::{Bytes, Endpoint, ForeignText, Grouped, Ip, Span, TimerKind};
+use crate::model::{Bytes, Endpoint, ForeignText, Grouped, Ip, Percent, Span, TimerKind, thousandths};
 
 /// A value of a table. Its `Display` is for people and is safe for a terminal; [`Cell::plain`] is for programs.
 #[derive(Clone, PartialEq, Debug)]
@@ -122,7 +122,7 @@ impl fmt::Display for Cell<'_> {
             Self::Rate(r) if r.abs() < 0.05 => f.write_str("0"),
             Self::Rate(r) if r.abs() < 10.0 => write!(f, "{r:+.1}"),
             Self::Rate(r) => write!(f, "{r:+.0}"),
-            Self::Ratio(r) | Self::Gauge(r) => write!(f, "{:.0}%", r * 100.0),
+            Self::Ratio(r) | Self::Gauge(r) => write!(f, "{}", Percent(*r)),
             Self::Past(past) => {
                 let numbers: Vec<String> = past.iter().map(|x| format!("{x:.1}")).collect();
                 f.write_str(&numbers.join(" "))
@@ -179,7 +179,8 @@ impl fmt::Display for Plain<'_> {
             Cell::Seconds(s) => write!(f, "{s:.1}"),
             Cell::Whole(s) => write!(f, "{s}"),
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
-            Cell::Rate(r) | Cell::PerSecond(r) | Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{r:.3}"),
+            Cell::Rate(r) | Cell::PerSecond(r) => write!(f, "{r:.3}"),
+            Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{:.3}", thousandths(*r)),
             Cell::Interface(n) => write!(f, "{n}"),
             Cell::Timer { kind, .. } => f.write_str(kind.name()),
             Cell::Named { programs, .. } => f.write_str(programs),

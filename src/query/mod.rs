@@ -28,7 +28,7 @@ mod sockets;
 mod top;
 mod values;
 
-pub use crate::model::{Bytes, Grouped, Span};
+pub use crate::model::{Bytes, Grouped, Percent, Span};
 pub use cell::Cell;
 pub use column::{Align, Column, Sort, Spec, UnknownColumn, nearest};
 pub use columns::ColumnId;

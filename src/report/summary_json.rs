@@ -15,7 +15,7 @@ use crate::analysis::{
     Destination, Limit, LimitSubject, ListenerAgg, MissingLimit, PortUse, Snapshot, StateSummary, World,
 };
 use crate::diagnose::{Judged, Judgement};
-use crate::model::{Owners, StateCounts};
+use crate::model::{Owners, StateCounts, thousandths};
 use crate::query::{
     DatagramCounter, ListenerColumn, ListenerQuery, PeerRow, Sort, Struggling, datagram_counters, held_by,
     listeners,
@@ -112,7 +112,7 @@ impl<'a> Datagrams<'a> {
             name: c.name,
             total: c.total,
             new: c.new,
-            per_s: rounded(per_second(c.new, observed)),
+            per_s: thousandths(per_second(c.new, observed)),
         };
         Self {
             sockets: (!udp.sample.completeness.nothing_was_read())
@@ -234,7 +234,7 @@ impl<'a> Ports<'a> {
             peer: called.address(d.peer),
             used: d.used,
             time_wait: d.time_wait,
-            ratio: known.then(|| rounded(ports.ratio(d))),
+            ratio: known.then(|| thousandths(ports.ratio(d))),
         };
         Self {
             range: ports.range.as_ref().map(|r| [*r.start(), *r.end()]),
@@ -251,6 +251,8 @@ struct Gauge<'a> {
     used: u64,
     max: u64,
     ratio: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    at_least: bool,
     scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject<'a>>,
@@ -280,7 +282,8 @@ impl<'a> Gauge<'a> {
             id: limit.id.name(),
             used: limit.used,
             max: limit.max,
-            ratio: rounded(limit.ratio()),
+            ratio: thousandths(limit.ratio()),
+            at_least: limit.at_least,
             scope: limit.scope.name(),
             subject: match limit.subject {
                 LimitSubject::Only => None,
@@ -318,11 +321,6 @@ impl From<&MissingLimit> for NotExamined {
     fn from(m: &MissingLimit) -> Self {
         Self { what: Unknown::Limit(m.id.name()), reason: m.why.to_string() }
     }
-}
-
-/// To the thousandth: more would be noise.
-fn rounded(ratio: f64) -> f64 {
-    (ratio * 1000.0).round() / 1000.0
 }
 
 /// Writes the report of the first namespace of the world, with the others inside it.

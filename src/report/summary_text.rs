@@ -8,7 +8,7 @@ use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
 use crate::diagnose::knowledge::title;
 use crate::diagnose::{Judged, Judgement};
-use crate::model::{ForeignText, Protocol, TcpState};
+use crate::model::{ForeignText, Percent, Protocol, TcpState};
 use crate::query::Align::{Left, Right};
 use crate::query::{
     Cell, Column, ColumnId, DatagramCounter, DestinationColumn, DestinationQuery, Grouped, Grouping,
@@ -165,7 +165,7 @@ impl<W: Write> Page<'_, W> {
                 limit.id.name().to_owned(),
                 Grouped(limit.used).to_string(),
                 Grouped(limit.max).to_string(),
-                format!("{:.0}%", limit.ratio() * 100.0),
+                full(limit),
                 whose(limit, self.snapshot, &self.called),
             ]);
         }
@@ -228,11 +228,12 @@ impl<W: Write> Page<'_, W> {
     }
 
     fn ports(&mut self) -> io::Result<()> {
-        const COLUMNS: [DestinationColumn; 5] = [
+        const COLUMNS: [DestinationColumn; 6] = [
             DestinationColumn::Peer,
             DestinationColumn::LocalAddr,
             DestinationColumn::Used,
             DestinationColumn::TimeWait,
+            DestinationColumn::Reusable,
             DestinationColumn::Ratio,
         ];
         let ports = &self.snapshot.ports;
@@ -352,11 +353,23 @@ fn heading<C: Column>(column: C) -> (&'static str, crate::query::Align) {
     (spec.title, spec.align)
 }
 
+/// How much of a limit is used, at least where a nearer one may be hidden.
+fn full(limit: &Limit) -> String {
+    match limit.ratio() {
+        ratio if !limit.at_least => Percent(ratio).to_string(),
+        ratio if ratio < 0.01 => "≥0%".to_owned(),
+        ratio => format!("≥{}", Percent(ratio)),
+    }
+}
+
 fn whose(limit: &Limit, snapshot: &Snapshot, called: &Called<'_>) -> String {
     match limit.subject {
         LimitSubject::Only => limit.scope.name().to_owned(),
         LimitSubject::Destination { local, peer } => {
-            format!("{} → {}", called.cell(&Cell::Addr(local)), called.endpoint(peer))
+            let reusable = snapshot.destination(local, peer).map_or(0, |d| d.reusable);
+            let besides = (reusable > 0).then(|| format!(" ({} more reusable)", Grouped(reusable.into())));
+            let [local, peer] = [called.cell(&Cell::Addr(local)), called.endpoint(peer)];
+            format!("{local} → {peer}{}", besides.unwrap_or_default())
         }
         LimitSubject::Listener { local, .. } => called.endpoint(local),
         LimitSubject::Process { pid } => match snapshot.owners.as_deref().and_then(|o| o.by_pid(pid)) {

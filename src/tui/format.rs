@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::diagnose::{AuditVerdict, Severity};
-use crate::query::{Bytes, Cell, Grouped, Span};
+use crate::query::{Bytes, Cell, Grouped, Percent, Span};
 
 use super::paint::{self, Canvas};
 use super::theme::{Glyphs, Role};
@@ -50,12 +50,7 @@ pub fn per_second(rate: f64) -> String {
 /// A part of a whole. What is not full never reads 100 %.
 #[must_use]
 pub fn percent(ratio: f64) -> String {
-    match ratio * 100.0 {
-        p if p <= 0.0 => "0 %".to_owned(),
-        p if p < 1.0 => "<1 %".to_owned(),
-        p if p < 1000.0 => format!("{:.0} %", p.floor()),
-        _ => ">999 %".to_owned(),
-    }
+    Percent(ratio).to_string().replace('%', " %")
 }
 
 /// A short time with a fitting unit: `0.4 ms`, `6 ms`, `1.2 s`.
@@ -95,7 +90,7 @@ pub fn cell(cell: &Cell<'_>, counts: bool, glyphs: &Glyphs) -> (String, Role) {
         Cell::Ratio(r) | Cell::Gauge(r) => {
             let level = Level::of(*r);
             let mark = level.mark(glyphs);
-            let text = format!("{}%", percent(*r).trim_end_matches(" %"));
+            let text = Percent(*r).to_string();
             (if mark.is_empty() { text } else { format!("{mark}{text}") }, level.role())
         }
         Cell::Age(_) => (cell.to_string().replace('≥', glyphs.at_least), Role::Text),

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::analysis::World;
-use crate::model::Protocol;
+use crate::model::{Blindness, Protocol};
 use crate::query::Grouped;
 
 use super::app::App;
@@ -12,6 +12,7 @@ use super::format;
 use super::keymap::{Action, KEYMAP};
 use super::notes::notes;
 use super::paint::{self, Canvas};
+use super::screen::Screen;
 use super::theme::{Glyphs, Role};
 
 /// A piece of a line. Of two pieces the one with the higher number goes first when there is no room.
@@ -67,6 +68,10 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
                 _ => format!("{count} netns"),
             };
             left.push(piece(netns, Role::Label, 5));
+            let elsewhere = app.screen != Screen::Processes;
+            left.extend(
+                hidden(world, line.width).filter(|_| elsewhere).map(|text| piece(text, Role::Notice, 1)),
+            );
             let protocol = app.protocol();
             let all = sockets(world, protocol);
             let sockets = match &app.filter.shown {
@@ -107,6 +112,25 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
     for p in &right {
         x = canvas.text(x, line.y, line.right().saturating_sub(x), &p.text, p.role) + GAP;
     }
+}
+
+/// A line that has no room for more than the least.
+const NARROW: u16 = 60;
+
+/// What is not seen of the processes, and where it is said why.
+fn hidden(world: &World, width: u16) -> Option<String> {
+    let (count, what) = match world.owners()?.blindness()? {
+        Blindness::OtherUsers { hidden: 1, hidepid: false, .. } => (Some(1), "process"),
+        Blindness::OtherUsers { hidden: n @ 1.., hidepid: false, .. } => (Some(n), "processes"),
+        Blindness::OtherUsers { .. } | Blindness::PidNamespace => (None, "processes"),
+    };
+    let count = count.map(|n| Grouped(n.into()).to_string());
+    let whose = match count {
+        Some(count) if width < NARROW => count,
+        Some(count) => format!("{count} {what}"),
+        None => what.to_owned(),
+    };
+    Some(format!("{whose} hidden, see {}", Screen::Processes.number()))
 }
 
 fn interval(app: &App) -> String {

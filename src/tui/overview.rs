@@ -184,11 +184,22 @@ fn subject(limit: &Limit, owners: Option<&Owners>, glyphs: &Glyphs) -> String {
     }
 }
 
+/// The destination of a limit of ports.
+fn destination<'a>(limit: &Limit, snapshot: &'a Snapshot) -> Option<&'a Destination> {
+    let LimitSubject::Destination { local, peer } = limit.subject else { return None };
+    snapshot.destination(local, peer)
+}
+
 /// How soon the ports of this limit run out, as the end of a sentence.
 fn soon(limit: &Limit, snapshot: &Snapshot) -> String {
-    let LimitSubject::Destination { local, peer } = limit.subject else { return String::new() };
-    let worst = snapshot.ports.destinations.iter().find(|d| d.local == local && d.peer == peer);
-    worst.and_then(|d| full_in(snapshot, d)).map(|t| format!(", full in {t}")).unwrap_or_default()
+    let time = destination(limit, snapshot).and_then(|d| full_in(snapshot, d));
+    time.map(|t| format!(", full in {t}")).unwrap_or_default()
+}
+
+/// How many ports more are used and count as free, as the end of a sentence.
+fn besides(limit: &Limit, snapshot: &Snapshot) -> String {
+    let reusable = destination(limit, snapshot).map_or(0, |d| d.reusable);
+    if reusable == 0 { String::new() } else { format!(", {} more reusable", Grouped(reusable.into())) }
 }
 
 /// Time until the ports to a destination run out, when that is less than an hour.
@@ -197,9 +208,20 @@ fn full_in(snapshot: &Snapshot, d: &Destination) -> Option<String> {
     Some(Span::from_seconds(seconds.max(1.0).round()).to_string())
 }
 
-/// How near a limit is: the sign and the percentage.
+/// How near something is to its end: the sign and the percentage.
 fn nearness(ratio: f64, glyphs: &Glyphs) -> String {
     format!("{}{}", Level::of(ratio).mark(glyphs), format::percent(ratio))
+}
+
+/// The same of a limit, which may be nearer where not everything can be seen.
+fn nearness_of(limit: &Limit, glyphs: &Glyphs) -> String {
+    let ratio = limit.ratio();
+    if !limit.at_least {
+        return nearness(ratio, glyphs);
+    }
+    // Nothing is less than "at least 0 %".
+    let percent = format::percent(if ratio < 0.01 { 0.0 } else { ratio });
+    format!("{}{}{percent}", Level::of(ratio).mark(glyphs), glyphs.at_least)
 }
 
 /// The limits for a small terminal: the first ones, and whose they are.
@@ -208,9 +230,10 @@ fn limits_in_words(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
     for (limit, y) in snapshot.limits.iter().zip(area.top()..area.bottom()) {
         let mut x = canvas.text(area.x, y, 11, limit_name(limit.id), Role::Label) + 1;
         let room = |x: u16| area.right().saturating_sub(x);
-        x = canvas.text(x, y, room(x), &nearness(limit.ratio(), glyphs), Level::of(limit.ratio()).role()) + 1;
-        let whose =
-            format!("{}{}", subject(limit, snapshot.owners.as_deref(), glyphs), soon(limit, snapshot));
+        x = canvas.text(x, y, room(x), &nearness_of(limit, glyphs), Level::of(limit.ratio()).role()) + 1;
+        let mut whose = subject(limit, snapshot.owners.as_deref(), glyphs);
+        whose.push_str(&soon(limit, snapshot));
+        whose.push_str(&besides(limit, snapshot));
         canvas.text(x, y, room(x), &whose, Role::Strong);
     }
 }
@@ -231,12 +254,13 @@ fn limits(snapshot: &Snapshot, page_size: u64, area: Rect, with_ports: bool, can
         let mut x = line.x + name;
         format::gauge(canvas, x, y, width, ratio);
         x += width;
-        canvas.right(x, y, percent, &nearness(ratio, glyphs), level.role());
+        canvas.right(x, y, percent, &nearness_of(limit, glyphs), level.role());
         x += percent;
         let mut whose = subject(limit, snapshot.owners.as_deref(), glyphs);
         if !with_ports {
             whose.push_str(&soon(limit, snapshot));
         }
+        whose.push_str(&besides(limit, snapshot));
         let role = if limit.subject == LimitSubject::Only { Role::Dim } else { Role::Strong };
         if room >= SUBJECT {
             canvas.right(x + 1, y, used, &used_of(limit, page_size), Role::Text);
@@ -337,6 +361,10 @@ fn ports(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
             let room = line.right().saturating_sub(end);
             end = canvas.text(end, y, room, &format!(", full in {time}"), level.role());
         }
+        if d.reusable > 0 {
+            let text = format!(", {} of them reusable", Grouped(d.reusable.into()));
+            end = canvas.text(end, y, line.right().saturating_sub(end), &text, Role::Label);
+        }
         canvas.text(end, y, line.right().saturating_sub(end), &format!("  from {}", d.local), Role::Dim);
     }
 }
@@ -348,7 +376,8 @@ mod tests {
 
     #[test]
     fn the_ports_and_the_nearest_limits_keep_their_lines() {
-        let limit = |id, used, subject| Limit { id, used, max: 100, subject, scope: Scope::Host };
+        let limit =
+            |id, used, subject| Limit { id, used, max: 100, subject, scope: Scope::Host, at_least: false };
         let local = testkit::endpoint("10.0.0.1:80");
         let worst = LimitSubject::Destination { local: local.addr, peer: local };
         let limits = [

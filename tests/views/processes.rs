@@ -127,6 +127,30 @@ fn leaking() -> Arc<World> {
 }
 
 #[test]
+fn the_first_screen_says_at_every_size_that_processes_are_hidden_and_where_it_is_said_why() {
+    let world = leaking();
+    for (width, height) in SIZES {
+        let mut rig = Rig::showing(width, height, &world);
+        if width < 40 {
+            continue;
+        }
+        let text = rig.text();
+        picture("hidden", &rig);
+        assert!(
+            rig.lines()[0].contains(if width < 60 { "6 hidden, see 5" } else { "6 processes hidden, see 5" }),
+            "{text}"
+        );
+        // The nearest process that may be looked into is not the nearest of all.
+        let limit = rig.lines().into_iter().find(|l| l.contains("proc fds"));
+        if let Some(limit) = limit.filter(|_| width >= 80) {
+            assert!(limit.contains("▲≥90 %"), "{text}");
+        }
+        rig.keys("5");
+        assert!(!rig.lines()[0].contains("hidden"), "it stands below, with the reason");
+    }
+}
+
+#[test]
 fn who_leaks_is_first_with_its_descriptors_and_how_long_they_last() {
     let world = leaking();
     for (width, height) in SIZES {

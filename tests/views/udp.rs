@@ -143,6 +143,7 @@ fn what_proves_a_finding_of_udp_are_the_udp_sockets() {
         status: Status::Firing,
         history: Vec::new(),
         explained: Vec::new(),
+        formerly: Vec::new(),
     };
     let mut rig = Rig::new(80, 24);
     rig.judged(&dropping(), vec![finding(subject)]);

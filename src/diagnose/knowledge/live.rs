@@ -4,7 +4,7 @@ use super::features::Kernel;
 use super::words::value_of;
 use crate::analysis::{IDLE_TIMEOUTS, IdleTimeout, Snapshot};
 use crate::diagnose::Finding;
-use crate::model::{Grouped, Host, Reading, Span};
+use crate::model::{Grouped, Host, Percent, Reading, Span};
 
 /// What is known when a document is shown: the machine, a finding, both or nothing.
 #[derive(Clone, Copy, Default)]
@@ -82,7 +82,7 @@ impl<'a> Live<'a> {
             "limit" => {
                 if let Some(limit) = snapshot.limits.iter().find(|l| l.id.name() == name) {
                     let (used, max) = (kept(Grouped(limit.used)), kept(Grouped(limit.max)));
-                    return format!("{used} of {max} ({:.0}%)", limit.ratio() * 100.0);
+                    return format!("{used} of {max} ({})", Percent(limit.ratio()));
                 }
                 let missing = snapshot.limits_missing.iter().find(|l| l.id.name() == name);
                 missing.map_or_else(|| ABSENT.into(), |m| format!("{UNKNOWN} ({})", m.why))
