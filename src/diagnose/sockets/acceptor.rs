@@ -1,4 +1,4 @@
-//! Connections that wait although there is room: nobody accepts.
+//! Connections that wait although there is room: nobody accepts, or not soon.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::analysis::ListenerAgg;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::{ForeignText, TableSource, TcpInfo};
+use crate::model::{ForeignText, Process, TableSource, TcpInfo, TcpState};
 
 /// The rule's id.
 pub const ID: &str = "listener-without-acceptor";
@@ -21,10 +21,14 @@ const ASKED: usize = 8;
 /// How long the same ones must have been watched.
 const WATCHED: Duration = Duration::from_millis(900);
 
-numbers! { waiting_s: f64 }
+numbers! { waiting_s: f64, long_s: f64 }
 
 /// The same connections wait in an accept queue that is not full. The queue is served in order
 /// (`inet_csk_accept` in `net/ipv4/inet_connection_sock.c`), so while the oldest waits nobody accepts.
+///
+/// A server that does one thing after the other looks like that, too, while it answers somebody. So it is information
+/// unless no program can be busy with a connection of this listener (none that was accepted is there, or every holder is
+/// stopped), or the wait is longer than any client has patience.
 pub struct WithoutAcceptor {
     numbers: Numbers,
     /// Who waited at each listener at the first look at which nobody left, and when that was.
@@ -42,13 +46,13 @@ impl WithoutAcceptor {
         grouped(context.rows(&context.survey.unaccepted.rows).filter_map(of))
     }
 
-    /// How long the oldest of these has waited: nothing was ever sent on it, and the time since then counts from its
-    /// beginning (`tcp_get_info` in `net/ipv4/tcp.c`).
-    fn longest(context: &Context<'_>, rows: &[u32]) -> Duration {
-        let told = |row| context.detail(row)?.time(TcpInfo::last_data_sent);
-        let ages =
-            context.rows(rows).map(|(at, row)| told(row).unwrap_or_default().max(context.seen_for(at)));
-        ages.max().unwrap_or_default()
+    /// How long the oldest of these has waited, and who says so: nothing was ever sent on it, and the time since then
+    /// counts from its beginning (`tcp_get_info` in `net/ipv4/tcp.c`).
+    fn longest(context: &Context<'_>, rows: &[u32]) -> (Duration, Source) {
+        let told = |row| Some((context.detail(row)?.time(TcpInfo::last_data_sent)?, Source::TcpInfo));
+        let seen = |at| (context.seen_for(at), Source::Observed);
+        let ages = context.rows(rows).flat_map(|(at, row)| [Some(seen(at)), told(row)]).flatten();
+        ages.max_by_key(|(age, _)| *age).unwrap_or((Duration::ZERO, Source::Observed))
     }
 
     /// How long the queue has been watched without anybody leaving it.
@@ -64,15 +68,22 @@ impl WithoutAcceptor {
     }
 }
 
-/// Every process that holds the listener, with its state.
-fn holders(context: &Context<'_>, l: &ListenerAgg) -> Option<Evidence> {
-    let (owners, row) = (context.owners?, context.row(l.row)?);
-    let names: Vec<String> = owners
-        .holders(row.inode)
-        .iter()
-        .filter_map(|h| owners.process(*h))
-        .map(|p| format!("{}[{}] {}", p.comm.raw(), p.pid, state(p.state)))
-        .collect();
+/// Every process that is known to hold the listener.
+fn holders<'a>(context: &Context<'a>, l: &ListenerAgg) -> Vec<&'a Process> {
+    let Some((owners, row)) = context.owners.zip(context.row(l.row)) else { return Vec::new() };
+    owners.holders(row.inode).iter().filter_map(|h| owners.process(*h)).collect()
+}
+
+/// How many connections through the listener a program has accepted and not closed.
+fn accepted(l: &ListenerAgg) -> u32 {
+    let open = l.counts[TcpState::Established] + l.counts[TcpState::CloseWait];
+    open.saturating_sub(l.unaccepted)
+}
+
+/// The holders with their states.
+fn named(holders: &[&Process]) -> Option<Evidence> {
+    let names: Vec<String> =
+        holders.iter().map(|p| format!("{}[{}] {}", p.comm.raw(), p.pid, state(p.state))).collect();
     let text = Value::Text(ForeignText::from(&*names.join(", ")));
     (!names.is_empty()).then(|| Evidence::new("holders", text, Source::File("/proc/PID/stat".into())))
 }
@@ -111,17 +122,29 @@ impl Rule for WithoutAcceptor {
             }
             present.insert(l.cookie);
             let stood = self.stands(context, l, rows);
-            let longest = Self::longest(context, rows);
+            let (longest, source) = Self::longest(context, rows);
             if stood < WATCHED || longest < patience {
                 again = true;
                 continue;
             }
-            let mut evidence = vec![sockets("waiting", l.queue as usize), observed("longest_s", longest)];
+            let holders = holders(context, l);
+            let stopped = !holders.is_empty() && holders.iter().all(|p| matches!(p.state, 'T' | 't'));
+            // Connections of all listeners on one address are counted at the first of them.
+            let counted = l.shares_with.and_then(|n| context.snapshot.listeners.get(n as usize)).unwrap_or(l);
+            let accepted = accepted(counted);
+            let proven = stopped || accepted == 0 || longest >= Duration::from_secs_f64(self.numbers.long_s);
+            let mut evidence = vec![
+                sockets("waiting", l.queue as usize),
+                Evidence::new("longest_s", Value::Time(longest), source),
+                observed("watched_s", stood),
+                sockets("accepted", accepted as usize),
+            ];
             evidence.extend(l.backlog.map(|n| sockets("backlog", n as usize)));
-            evidence.extend(holders(context, l));
+            evidence.extend(named(&holders));
             drafts.push(Draft {
+                variant: (!proven).then_some("busy"),
                 proof: context.proof(rows),
-                ..Draft::new(Severity::Warning, subject(l), evidence)
+                ..Draft::new(if proven { Severity::Warning } else { Severity::Info }, subject(l), evidence)
             });
         }
         self.waiting.retain(|cookie, _| present.contains(cookie));
@@ -133,7 +156,6 @@ impl Rule for WithoutAcceptor {
 mod tests {
     use super::*;
     use crate::diagnose::testing::{Bench, detail, drafts, owners};
-    use crate::model::TcpState;
     use crate::testkit::socket;
 
     fn rule() -> WithoutAcceptor {
@@ -169,6 +191,31 @@ mod tests {
         assert_eq!((found[0].severity, found[0].proof.total), (Severity::Warning, 3));
         let holders = found[0].evidence.iter().find(|e| e.name == "holders").unwrap();
         assert_eq!(holders.value, Value::Text("app[4] stopped".into()));
+    }
+
+    #[test]
+    fn a_server_that_is_busy_with_somebody_is_not_accused() {
+        let judged = |waited_ms, state: Option<char>| {
+            let mut b = bench(waited_ms);
+            let mut served = socket(TcpState::Established, "10.0.0.1:80", "10.0.9.8:1999");
+            served.set_cookie(99, 0);
+            b.rows.push(served);
+            b.owners = state.map(|state| {
+                let mut o = owners(4, "app", 1024, &b.rows[..1]);
+                o.processes[0].state = state;
+                o
+            });
+            let mut rule = rule();
+            b.judge(&mut rule);
+            let found = drafts(b.judge(&mut rule)).remove(0);
+            assert!(found.evidence.iter().any(|e| e.name == "accepted" && e.value == Value::Count(1)));
+            assert!(found.evidence.iter().any(|e| e.name == "longest_s" && e.source == Source::TcpInfo));
+            (found.severity, found.variant)
+        };
+        assert_eq!(judged(5000, None), (Severity::Info, Some("busy")));
+        assert_eq!(judged(5000, Some('S')), (Severity::Info, Some("busy")));
+        assert_eq!(judged(5000, Some('T')), (Severity::Warning, None), "a stopped process serves nobody");
+        assert_eq!(judged(60_000, Some('S')), (Severity::Warning, None), "nobody waits that long");
     }
 
     #[test]
