@@ -124,6 +124,7 @@ fn evidence(context: &Context<'_>, l: &ListenerAgg, backlog: u32, dropped: u64) 
     if l.drops_delta.is_some() {
         evidence.push(Evidence::new("dropped", Value::Count(dropped), Source::SockDiag));
     }
+    evidence.extend(l.drops.map(|n| Evidence::new("drops", Value::Count(n.into()), Source::SockDiag)));
     if let Some(somaxconn) = setting(context, "somaxconn", SOMAXCONN) {
         // listen() takes the smaller of the two, so below somaxconn the backlog is what the program asked for.
         let asked = match somaxconn.value {
