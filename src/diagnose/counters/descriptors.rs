@@ -6,7 +6,7 @@ use crate::analysis::{LimitId, ListenerAgg};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::{Owners, Process};
+use crate::model::{Blindness, Owners, Process};
 
 /// The rule's id.
 pub const ID: &str = "fd-exhaustion";
@@ -139,14 +139,11 @@ impl Rule for FdExhaustion {
         }
         match context.owners {
             None => Verdict::AskAgain("which process holds which socket"),
-            // With every right, what could not be read was just ending.
-            Some(o) if o.hidden > 0 && !context.host.privileges.sees_all_processes() => Verdict::NotExamined(
-                format!("the descriptors of {} processes cannot be read; run as root to see them", o.hidden),
-            ),
-            Some(o) if o.hidepid => Verdict::NotExamined(
-                "/proc is mounted with hidepid: other users' processes are hidden".into(),
-            ),
-            Some(_) => Verdict::Quiet,
+            Some(o) => match o.blindness() {
+                Some(why @ Blindness::OtherUsers { .. }) => Verdict::NotExamined(why.to_string()),
+                // What is not in this PID namespace is another one's to examine.
+                Some(Blindness::PidNamespace) | None => Verdict::Quiet,
+            },
         }
     }
 }
@@ -241,8 +238,11 @@ mod tests {
         let mut b = bench(1);
         b.host.privileges = Privileges { effective: u64::MAX, euid: 0 };
         b.owners.as_mut().unwrap().hidden = 3;
-        assert_eq!(b.judge(&mut rule()), Verdict::Quiet, "processes that were ending");
+        b.owners.as_mut().unwrap().privileged = true;
+        let verdict = b.judge(&mut rule());
+        assert!(matches!(verdict, Verdict::NotExamined(why) if why.contains("not even by root")));
         b.host.privileges = Privileges::default();
+        b.owners.as_mut().unwrap().privileged = false;
         assert!(matches!(b.judge(&mut rule()), Verdict::NotExamined(why) if why.contains('3')));
     }
 }
