@@ -23,6 +23,7 @@ mod summary_json;
 mod summary_text;
 mod table;
 mod time;
+mod unjudged;
 
 pub use check_json::write_json as write_check_json;
 pub use check_text::{Extent, Outcome, write_text as write_check_text};

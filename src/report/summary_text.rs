@@ -135,7 +135,17 @@ impl<W: Write> Page<'_, W> {
                 format!("{}: {}", found.finding.rule, title(found.finding)),
             ]);
         }
-        self.table(&table)
+        self.table(&table)?;
+        let unjudged = judged.judgements.iter().flat_map(Judgement::unjudged).count();
+        if unjudged > 0 {
+            let plural = if unjudged == 1 { "" } else { "s" };
+            writeln!(
+                self.out,
+                "{}{unjudged} rule{plural} not judged by this: which and why stands at the end; --interval and tcptop check look longer",
+                if table.is_empty() { "\n" } else { "" }
+            )?;
+        }
+        Ok(())
     }
 
     fn states(&mut self, snapshot: &Snapshot) -> io::Result<()> {
@@ -334,12 +344,8 @@ impl<W: Write> Page<'_, W> {
             notes.extend(incomplete::gaps(sample).map(|gap| format!("{word}: {gap}")));
         }
         notes.extend(incomplete::owners(self.snapshot).map(|note| format!("note: {note}")));
-        let unjudged = judged.judgements.iter().flat_map(Judgement::unjudged).count();
-        if unjudged > 0 {
-            let plural = if unjudged == 1 { "" } else { "s" };
-            notes.push(format!(
-                "note: {unjudged} rule{plural} could not be judged by this; tcptop check -v looks longer and says why"
-            ));
+        for judgement in &judged.judgements {
+            self.table(&super::unjudged::table(judgement))?;
         }
         for (at, note) in notes.iter().enumerate() {
             writeln!(self.out, "{}{note}", if at == 0 { "\n" } else { "" })?;

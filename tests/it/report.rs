@@ -97,7 +97,12 @@ fn what_one_look_cannot_judge_is_said_and_a_longer_one_can() {
     assert!(one.contains(&rule) && !longer.contains(&rule), "{one:?} and {longer:?}");
     // How many depends on the sockets that other tests make meanwhile.
     let text = stdout(&["report"]);
-    assert!(text.contains(" rules could not be judged by this; tcptop check -v "), "{text}");
+    assert!(text.contains(" rules not judged by this: which and why stands at the end"), "{text}");
+    assert!(
+        text.contains("  takes longer: a second look at the counters\n")
+            && text.contains("udp-buffer-errors"),
+        "{text}"
+    );
     assert!(stdout(&["report", "--interval", "0.3"]).lines().next().unwrap().contains("observed for "));
 }
 
