@@ -111,6 +111,8 @@ struct Unanswered {
     /// How often each connection had repeated its SYN at the look before.
     repeats: Option<FxHashMap<u64, u8>>,
     past: VecDeque<Sent>,
+    /// How many connections wait for an answer of whom.
+    waiting: BTreeMap<Endpoint, u64>,
 }
 
 impl Unanswered {
@@ -119,6 +121,10 @@ impl Unanswered {
         let rows =
             || context.survey.syn_sent.rows.iter().filter_map(|at| s.sample.table.rows.get(*at as usize));
         let repeats = rows().map(|r| (r.cookie(), r.retrans)).collect();
+        self.waiting.clear();
+        for row in rows() {
+            *self.waiting.entry(row.peer_endpoint()).or_default() += 1;
+        }
         let previous = self.repeats.replace(repeats);
         let Some(previous) = previous else { return };
         let mut syns: BTreeMap<Endpoint, u64> = BTreeMap::new();
@@ -143,10 +149,12 @@ impl Unanswered {
         for (peer, n) in self.past.iter().flat_map(|p| &p.syns) {
             *to.entry(*peer).or_default() += n;
         }
-        // Table and counters are not read at the same instant.
-        let alike = |sent: u64| failed > 0 && failed * 4 >= sent * 3 && failed * 2 <= sent * 3;
-        let all = alike(to.values().sum());
-        to.into_iter().filter(|(_, n)| all || alike(*n)).map(|(peer, _)| peer).collect()
+        // Table and counters are not read at the same instant: a SYN of each that waits may be in one and not in the other.
+        let near = |sent: u64| failed > 0 && failed * 4 >= sent * 3 && failed * 2 <= sent * 3;
+        let alike = |sent: u64, waiting: u64| near(sent) || near(sent + waiting);
+        let all = alike(to.values().sum(), self.waiting.values().sum());
+        let of = |peer: &Endpoint| to.get(peer).copied().unwrap_or(0);
+        self.waiting.iter().filter(|(peer, n)| all || alike(of(peer), **n)).map(|(peer, _)| *peer).collect()
     }
 }
 
@@ -172,13 +180,14 @@ impl Rule for ConntrackClash {
             Ok(limit) => limit,
             Err(verdict) => return verdict,
         };
+        let rates = &context.snapshot.rates;
+        let failed = rates.iter().find(|r| &*r.name == INSERT_FAILED).map_or(0, |r| r.delta);
+        // Also at the first look, at which nothing can be said: what moves until the second is known then.
+        self.unanswered.look(context, failed);
         let moved = match self.watch.named(context, COUNTERS) {
             Ok(moved) => moved,
             Err(verdict) => return verdict,
         };
-        let rates = &context.snapshot.rates;
-        let failed = rates.iter().find(|r| &*r.name == INSERT_FAILED).map_or(0, |r| r.delta);
-        self.unanswered.look(context, failed);
         let Some(clashes) = moved.get(INSERT_FAILED) else { return Verdict::Quiet };
         if self.full.grade(limit.ratio(), None).is_some() || moved.delta(EARLY_DROP) > 0 {
             return Verdict::Quiet;
@@ -288,6 +297,26 @@ mod tests {
     fn connects_whose_syns_it_dropped_are_part_of_it() {
         assert_eq!(unanswered(&[443], 6), [(CLASH, vec![SYN_SENT])]);
         assert_eq!(unanswered(&[443, 80], 12), [(CLASH, vec![SYN_SENT, SYN_SENT])]);
+    }
+
+    #[test]
+    fn a_batch_of_syns_between_the_table_and_the_counters_is_theirs_all_the_same() {
+        let folded = |failed| {
+            let mut b = Bench::new();
+            for n in 0..6_u16 {
+                let mut row = socket(TcpState::SynSent, &format!("10.0.0.5:{}", 40_000 + n), "10.0.4.2:443");
+                row.set_cookie(u32::from(n) + 1, 0);
+                row.retrans = 2;
+                b.rows.push(row);
+            }
+            let mut judge = Judge::new(built(&[CLASH, SYN_SENT]));
+            set(&mut b, 10, stats(0, 0, 0));
+            b.judged(&mut judge);
+            set(&mut b, 10, stats(failed, 0, failed));
+            b.judged(&mut judge).findings.len() == 1
+        };
+        assert!(folded(6));
+        assert!(!folded(1), "one failure is none of six connects that wait");
     }
 
     #[test]
