@@ -1,16 +1,19 @@
 //! Receive queues that nobody reads.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use super::common::{float, numbers, observed, sockets};
 use super::still::Still;
+use super::zero_window;
 use crate::diagnose::counters::receive;
 use crate::diagnose::details::DetailEntry;
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
 use crate::diagnose::thresholds::{ThresholdError, Thresholds};
-use crate::model::TcpInfo;
+use crate::model::{Endpoint, Ip, SocketRow, TcpInfo};
 
 /// The rule's id.
 pub const ID: &str = "unread-receive-queue";
@@ -71,6 +74,16 @@ fn still_for(entry: &DetailEntry) -> Option<Duration> {
     Some(entry.nothing_received_for()?.min(nothing_read))
 }
 
+fn ends(row: &SocketRow) -> (Endpoint, Endpoint) {
+    (row.local_endpoint(), row.peer_endpoint())
+}
+
+/// The ends, as their receivers have them, of the connections on which somebody here has something to send.
+fn stalled_here(context: &Context<'_>) -> FxHashSet<(Endpoint, Endpoint)> {
+    let sending = context.rows(&context.survey.sending.rows);
+    sending.map(|(_, row)| (row.peer_endpoint(), row.local_endpoint())).collect()
+}
+
 impl Rule for UnreadReceiveQueue {
     fn wants(&mut self, context: &Context<'_>) -> Vec<u32> {
         self.still.candidates(context, &context.survey.unread.rows, |row| row.recv_q)
@@ -93,6 +106,7 @@ impl Rule for UnreadReceiveQueue {
         }
         let levels = Levels { warning: Some(self.numbers.sockets.into()), ..Levels::default() };
         let mut drafts = Vec::new();
+        let mut of_drafts = Vec::new();
         let mut losses = Vec::new();
         for (subject, rows) in context.by_holder(&still) {
             let entries = || context.rows(&rows).filter_map(|(_, row)| context.detail(row));
@@ -111,6 +125,7 @@ impl Rule for UnreadReceiveQueue {
                 Evidence::new("full", Value::Count(full as u64), Source::TcpInfo),
             ];
             evidence.extend(context.peers(&rows));
+            of_drafts.push(rows.clone());
             drafts.push(Draft {
                 variant: (full > 0).then_some("full"),
                 proof: context.proof(&rows),
@@ -118,8 +133,16 @@ impl Rule for UnreadReceiveQueue {
             });
         }
         let cause = self.cause_of_drops(context, losses);
+        let stalled = if drafts.is_empty() { FxHashSet::default() } else { stalled_here(context) };
+        for (draft, rows) in drafts.iter_mut().zip(of_drafts) {
+            // Whoever sends to an address of this machine waits for a program of this machine.
+            let ends = context.rows(&rows).filter(|(_, row)| stalled.contains(&ends(row)));
+            let here: BTreeSet<Ip> = ends.map(|(_, row)| row.local).collect();
+            let effect = |addr| (zero_window::ID, Subject::Peer { addr, prefix: None });
+            draft.explains.extend(here.into_iter().map(effect));
+        }
         if let Some(draft) = drafts.iter_mut().find(|d: &&mut Draft| Some(&d.subject) == cause.as_ref()) {
-            draft.explains = vec![(receive::ID, Subject::Host)];
+            draft.explains.push((receive::ID, Subject::Host));
         }
         if drafts.is_empty() && young >= self.numbers.sockets {
             return Verdict::AskAgain("whether anything is read from receive queues");
@@ -154,9 +177,8 @@ mod tests {
     }
 
     fn tell(b: &mut Bench, received: u64, window: u64) {
-        let one = |r: &crate::model::SocketRow| {
-            (r.cookie(), detail(*r, &[("bytes_received", received), ("rcv_wnd", window)]))
-        };
+        let one =
+            |r: &SocketRow| (r.cookie(), detail(*r, &[("bytes_received", received), ("rcv_wnd", window)]));
         b.details = b.rows.iter().map(one).collect();
     }
 
@@ -221,6 +243,25 @@ mod tests {
         assert_eq!(dropping(1, 30), [(ID, vec![]), (receive::ID, vec![])], "others drop most of it");
         assert_eq!(dropping(0, 3), [(ID, vec![]), (receive::ID, vec![])]);
         assert_eq!(dropping(1, 0), [(ID, vec![])]);
+    }
+
+    #[test]
+    fn that_its_sender_on_the_same_machine_stalls_is_the_same_finding() {
+        let found = |sender: &str| {
+            let mut b = bench(1);
+            let mut stalled = socket(TcpState::Established, sender, "10.0.0.1:80");
+            (stalled.timer_raw, stalled.send_q) = (4, 50_000);
+            stalled.set_cookie(77, 0);
+            tell(&mut b, 900, 0);
+            let fields = [("bytes_acked", 5), ("snd_wnd", 0), ("last_ack_recv", 10)];
+            b.details.push((77, detail(stalled, &fields)));
+            b.rows.push(stalled);
+            let mut judge = Judge::new(built(&[ID, zero_window::ID]));
+            (0..4).for_each(|_| drop(b.judged(&mut judge)));
+            b.judged(&mut judge).findings.len()
+        };
+        assert_eq!(found("10.0.9.9:4000"), 1);
+        assert_eq!(found("10.0.9.9:4001"), 2, "another connection");
     }
 
     #[test]
