@@ -240,7 +240,7 @@ impl Column for ColumnId {
                 .help("Descriptor in the process that holds the socket"),
             C::Cgroup => Spec::text("cgroup", "CGROUP", 10, 30)
                 .drop(19)
-                .help("Cgroup in which the socket was made (Linux 5.8), or that of its process"),
+                .help("Cgroup v2 in which the socket was made (Linux 5.8), which the filter cgroup compares; or else that of its process, which may be one of v1"),
             C::Unit => Spec::text("unit", "UNIT", 10, 22).drop(16).help("systemd unit, out of the cgroup"),
             C::Container => {
                 Spec::text("container", "CONTAINER", 10, 22).drop(16).help("Container, out of the cgroup")
