@@ -130,6 +130,8 @@ fn errors_say_where_what_and_what_was_meant() {
     refused("dst 10.0.0.300:80", 4..14, "expected an IP address");
     refused("dst 10.0.0.0/33", 4..15, "expected an IP address");
     refused("dst [::1", 4..8, "expected ]");
+    refused("dst ::1]", 4..5, "expected an IP address");
+    refused("dst 127.0.0.1]:80", 4..14, "address");
     refused("state lisening", 6..14, "did you mean listening?");
     refused("( sport = 1", 11..11, "expected ) for the ( at character 1");
     refused("sport = 1 )", 10..11, "was not opened");

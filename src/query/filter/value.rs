@@ -315,7 +315,11 @@ fn read(
     lookup: &dyn Lookup,
 ) -> Result<Host, HostError> {
     let port_text = text.get(port_at.clone()).unwrap_or("");
-    let addr: String = text.get(addr_at.clone()).unwrap_or("").replace(['[', ']'], "");
+    let mut addr = text.get(addr_at.clone()).unwrap_or("").to_owned();
+    // A bracket that none opens is a part of no address.
+    if text.starts_with('[') {
+        addr = addr.replacen('[', "", 1).replacen(']', "", 1);
+    }
     let place = match &*addr {
         "" | "*" | "any" | "all" | "default" => Place::Any,
         addr => match network(addr, family) {
