@@ -358,6 +358,9 @@ impl Node {
                 truth
             }
             Self::Not(inner) => inner.truth(scene, at, row).negated(),
+            Self::Fused(fused) if fused.compares_send_q() && scene.lacks_backlog(row) => {
+                fused.without_send_q(row)
+            }
             Self::Fused(fused) => fused.truth(row),
             Self::Always => Truth::True,
             Self::State(mask) => (row.state.bit() & mask != 0).into(),
@@ -369,6 +372,7 @@ impl Node {
                 let bits = if *side == Side::Local { row.local.bits() } else { row.peer.bits() };
                 masked.has(bits, row).into()
             }
+            Self::Queue(Side::Local, ..) if scene.lacks_backlog(row) => Truth::Unknown,
             Self::Queue(side, op, n) => {
                 let is = if *side == Side::Local { row.send_q } else { row.recv_q };
                 op.holds(&u64::from(is), n).into()

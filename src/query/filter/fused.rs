@@ -71,6 +71,7 @@ pub(super) struct Fused {
     ranges: Box<[Range]>,
     networks: Box<[(Side, Masked)]>,
     states: Box<[u32]>,
+    send_q: bool,
     /// A bit for each combination of answers: ranges first, then networks, then states.
     table: Box<[u64]>,
 }
@@ -93,11 +94,32 @@ impl Fused {
             }
         }
         Some(Self {
+            send_q: leaves.ranges.iter().any(|range| matches!(range.column, Column::SendQ)),
             ranges: leaves.ranges.into(),
             networks: leaves.networks.into(),
             states: leaves.states.into(),
             table: table.into(),
         })
+    }
+
+    /// Whether one of the conditions is about the send queue.
+    #[inline]
+    pub(super) const fn compares_send_q(&self) -> bool {
+        self.send_q
+    }
+
+    /// The answer for a row whose send queue is not known: that of every length, if they agree.
+    pub(super) fn without_send_q(&self, row: &SocketRow) -> Truth {
+        let on_send_q = self.ranges.iter().filter(|range| matches!(range.column, Column::SendQ));
+        // Between two ends of ranges nothing changes.
+        let lengths = on_send_q.flat_map(|range| [range.from, range.to.saturating_add(1)]);
+        let mut row = *row;
+        let mut with = |length: u64| {
+            row.send_q = u32::try_from(length).unwrap_or(u32::MAX);
+            self.truth(&row)
+        };
+        let first = with(0);
+        if lengths.map(with).all(|other| other == first) { first } else { Truth::Unknown }
     }
 
     #[inline]

@@ -71,6 +71,11 @@ impl<'a> Scene<'a> {
         &self.snapshot.sample
     }
 
+    /// Whether the send queue of this row is the backlog of a listener, and not told.
+    pub(super) fn lacks_backlog(&self, row: &SocketRow) -> bool {
+        row.state == TcpState::Listen && !self.sample().completeness.source.tells_backlogs()
+    }
+
     pub(super) fn origin(&self, row: &SocketRow) -> Origin {
         self.sample().table.origin(row)
     }

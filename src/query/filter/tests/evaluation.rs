@@ -47,6 +47,24 @@ fn addresses_take_mapped_sockets_and_ipv6_ones_only_where_they_were_written_so()
 }
 
 #[test]
+fn a_backlog_that_is_not_told_meets_no_condition_and_fails_none() {
+    let listener = socket(TcpState::Listen, "0.0.0.0:80", "");
+    let open = socket(TcpState::Established, "10.0.0.1:80", "10.9.9.9:5000");
+    let mut sample = testkit::sample(vec![listener, open]);
+    sample.completeness.source = crate::model::TableSource::Procfs;
+    let s = testkit::snapshot(sample);
+    let truth = |text: &str| {
+        let rows = &s.sample.table.rows;
+        [0, 1].map(|at| filter(text).truth(&Scene::new(&s), at, &rows[at]))
+    };
+    assert_eq!(truth("sendq < 5"), [Truth::Unknown, Truth::True]);
+    assert_eq!(truth("sendq < 5 and sport 80"), [Truth::Unknown, Truth::True]);
+    assert_eq!(truth("not sendq < 5 and sport 80"), [Truth::Unknown, Truth::False]);
+    assert_eq!(truth("sendq < 5 and sport 81"), [Truth::False, Truth::False], "whatever the backlog is");
+    assert_eq!(truth("sendq < 5 or sport 80"), [Truth::True, Truth::True]);
+}
+
+#[test]
 fn a_family_in_front_of_an_address_restricts_the_whole_as_in_ss() {
     let s = snapshot(vec![
         socket(TcpState::Established, "10.0.0.1:80", "10.9.9.9:5000"),
