@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{finding, incomplete};
 use crate::diagnose::knowledge::{label, title};
-use crate::diagnose::{Evidence, Judged, Judgement, Severity};
+use crate::diagnose::{Evidence, Judged, Severity};
 use crate::model::Protocols;
 
 /// What a check says as a whole; its number is the exit code.
@@ -66,7 +66,12 @@ pub fn write_text(
     mut out: impl Write,
 ) -> io::Result<()> {
     let found = finding::all(judged);
-    let unjudged: Vec<_> = judged.judgements.iter().flat_map(Judgement::unjudged).collect();
+    let spaces = judged.judgements.iter().zip(&judged.world.snapshots);
+    let unjudged: Vec<_> = spaces
+        .flat_map(|(judgement, s)| {
+            judgement.unjudged().map(move |(rule, why)| (rule, why, &s.sample.netns.name))
+        })
+        .collect();
     let count = |s: Severity| found.iter().filter(|f| f.severity == s).count();
     let (critical, warning, info) =
         (count(Severity::Critical), count(Severity::Warning), count(Severity::Info));
@@ -108,8 +113,9 @@ pub fn write_text(
         writeln!(out, "not examined  {left_out}")?;
     }
     if verbose {
-        for (rule, reason) in unjudged {
-            writeln!(out, "not judged  {rule}: {reason}")?;
+        for (rule, reason, netns) in unjudged {
+            let whose = if several { format!("  (netns {netns})") } else { String::new() };
+            writeln!(out, "not judged  {rule}: {reason}{whose}")?;
         }
     }
     out.flush()
@@ -126,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::diagnose::{Draft, Finding, NotExamined, Source, Status, Subject, Value};
+    use crate::diagnose::{Draft, Finding, Judgement, NotExamined, Source, Status, Subject, Value};
     use crate::testkit;
 
     fn judged(severity: Severity, status: Status) -> Judged {
@@ -201,6 +207,21 @@ mod tests {
         ] {
             assert!(text.contains(want), "{want}: {text}");
         }
+    }
+
+    #[test]
+    fn of_several_namespaces_it_says_where_a_rule_was_not_judged() {
+        let mut j = judged(Severity::Warning, Status::Firing);
+        let mut other = testkit::sample(Vec::new());
+        other.netns = crate::model::Netns { inode: 7, name: "web".into() };
+        let mut world = (*j.world).clone();
+        world.snapshots.push(Arc::new(testkit::snapshot(other)));
+        j.world = Arc::new(world);
+        j.judgements.push(j.judgements[0].clone());
+        let said = text(&j, true);
+        let ends =
+            |netns: &str| said.lines().filter(|l| l.starts_with("not judged") && l.ends_with(netns)).count();
+        assert_eq!((ends("(netns init)"), ends("(netns web)")), (1, 1), "{said}");
     }
 
     #[test]
