@@ -117,7 +117,7 @@ fn head(closing: &Closing) -> Vec<(String, Role)> {
             let role = if left > 0 { Role::Warning } else { Role::Good };
             let mut said = Vec::new();
             said.extend((gone > 0 || left + deaf == 0).then(|| format!("{} gone", count(gone))));
-            said.extend((deaf > 0).then(|| format!("{deaf} no longer listening")));
+            said.extend((deaf > 0).then(|| format!("{} no longer listening", count(deaf))));
             said.extend((left > 0).then(|| format!("{} still there", count(left))));
             vec![(format!("{}.", said.join(", ")), role)]
         }
