@@ -83,8 +83,9 @@ pub fn write_text(
     }
     write!(
         out,
-        "{critical} critical, {warning} warning, {info} information; {} rules{}, {} not judged",
+        "{critical} critical, {warning} warning, {info} information; {} rule{}{}, {} not judged",
         extent.rules,
+        if extent.rules == 1 { "" } else { "s" },
         if extent.about == Protocols::UDP { " about UDP" } else { "" },
         unjudged.len(),
     )?;

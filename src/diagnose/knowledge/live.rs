@@ -1,7 +1,7 @@
 //! What fills the placeholders of a document.
 
 use super::features::Kernel;
-use super::words::value_of;
+use super::words::{processes, value_of};
 use crate::analysis::{IDLE_TIMEOUTS, IdleTimeout, Snapshot};
 use crate::diagnose::Finding;
 use crate::model::{Grouped, Host, Percent, Reading, Span};
@@ -56,6 +56,12 @@ impl<'a> Live<'a> {
         self.found(name).and_then(word).unwrap_or_else(|| name.to_ascii_uppercase())
     }
 
+    /// The processes of which a command has to name one, where they are several.
+    pub(super) fn several_processes(self) -> Option<String> {
+        let draft = &self.finding?.draft;
+        if value_of(draft, "pid").is_some() { None } else { processes(draft) }
+    }
+
     fn found(self, name: &str) -> Option<String> {
         value_of(&self.finding?.draft, name)
     }
@@ -68,6 +74,7 @@ impl<'a> Live<'a> {
         let facts = &snapshot.sample.facts;
         match kind {
             "sysctl" => match facts.sysctls.reading(name) {
+                Reading::Known(value) if value.trim().is_empty() => EMPTY.into(),
                 Reading::Known(value) => value.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
                 Reading::Absent => ABSENT.into(),
                 Reading::Unreadable(why) => format!("{UNKNOWN} ({why})"),
@@ -106,6 +113,7 @@ fn idle_timeouts() -> String {
 
 const UNKNOWN: &str = "unknown";
 const ABSENT: &str = "absent here";
+const EMPTY: &str = "empty";
 
 /// A number in groups of digits that a line break does not part.
 fn kept(number: Grouped) -> String {

@@ -48,11 +48,18 @@ pub fn render(document: &Document, live: Live<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut runs: Vec<Run> = Vec::new();
     let (mut style, mut in_code_block) = (Style::Plain, false);
+    let mut of_process = false;
     for event in TextMergeStream::new(Parser::new(&text)) {
         match event {
             Event::Start(Tag::CodeBlock(_)) => in_code_block = true,
-            Event::End(TagEnd::CodeBlock) => in_code_block = false,
+            Event::End(TagEnd::CodeBlock) => {
+                in_code_block = false;
+                let which = live.several_processes().filter(|_| std::mem::take(&mut of_process));
+                let run = |text| Run { style: Style::Plain, text };
+                blocks.extend(which.map(|who| Block::Paragraph(vec![run(format!("PID is one of: {who}."))])));
+            }
             Event::Text(code) if in_code_block => {
+                of_process = code.contains("{pid}");
                 blocks.extend(code.lines().map(|line| Block::Code(fill(line, |name| live.code(name)))));
             }
             Event::Start(Tag::Strong) => style = Style::Strong,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::places::places;
-use super::words::names_of_subject;
+use super::words::{OF_PROCESSES, names_of_subject};
 use super::*;
 use crate::analysis::LimitId;
 use crate::diagnose::{Draft, Evidence, Finding, Severity, Source, Status, Subject, Value, all};
@@ -115,6 +115,7 @@ fn every_placeholder_exists() {
                 Some(("table", n)) => n == live::IDLE_TIMEOUTS_TABLE,
                 Some(_) => false,
                 // In a command, a name that no finding fills stays to be replaced.
+                None if name == "pid" && OF_PROCESSES.iter().any(|of| d.evidence.contains_key(*of)) => true,
                 None => d.kind != Kind::Rule || d.evidence.contains_key(name) || of_any_subject(name),
             };
             assert!(known, "{}: {{{name}}}", d.id);
@@ -272,4 +273,66 @@ fn people_find_what_they_mean() {
 fn another_language_falls_back_to_english() {
     assert_eq!(document_in("xx", "close-wait-leak").unwrap().lang, ENGLISH);
     assert_eq!(documents("xx").count(), english().count());
+}
+
+#[test]
+fn one_connection_waits_and_two_wait() {
+    let listener = Subject::Listener { local: endpoint("10.0.0.1:80"), cookie: 1 };
+    let waiting = |n| vec![Evidence::new("queue", Value::Count(n), Source::SockDiag)];
+    let said = |n| title(&finding("accept-queue-full", listener.clone(), waiting(n)));
+    assert!(said(1).starts_with("10.0.0.1:80: 1 connection waits to be"), "{}", said(1));
+    assert!(said(2).starts_with("10.0.0.1:80: 2 connections wait to be"), "{}", said(2));
+    let java = finding("close-wait-leak", Subject::Process { pid: 1, comm: "a[b|c]".into() }, Vec::new());
+    assert!(
+        title(&java).starts_with("a[b|c][1] holds ? connections"),
+        "a name is no choice: {}",
+        title(&java)
+    );
+}
+
+/// A number in a title is followed by a word that agrees with it: both are there.
+#[test]
+fn what_is_counted_in_a_title_agrees_with_one_and_with_many() {
+    const COUNTED: [&str; 9] = [
+        "connections",
+        "packets",
+        "segments",
+        "sockets",
+        "peers",
+        "buffers",
+        "listeners",
+        "datagrams",
+        "times",
+    ];
+    for d in english() {
+        for title in d.titles.values() {
+            let words: Vec<&str> = title.split_ascii_whitespace().collect();
+            for pair in words.windows(2) {
+                let bare =
+                    pair[0].starts_with('{') && COUNTED.contains(&pair[1].trim_end_matches([',', ':']));
+                assert!(!bare, "{}: {title:?} is wrong for 1", d.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_names_the_one_process_and_says_which_where_there_are_several() {
+    let listener = Subject::Listener { local: endpoint("10.0.0.1:80"), cookie: 1 };
+    let shown = |names: &str| {
+        let value = Value::Text(names.into());
+        let evidence = vec![Evidence::new("processes", value, Source::Observed)];
+        let found = finding("accept-queue-full", listener.clone(), evidence);
+        let blocks = render(document("accept-queue-full").unwrap(), Live::nothing().with(&found));
+        blocks.iter().map(|b| format!("{b:?}\n")).collect::<String>()
+    };
+    let one = shown("nginx[616]");
+    assert!(one.contains("prlimit --pid 616 --nofile") && one.contains("/proc/616/fd"), "{one}");
+    assert!(!one.contains("PID is one of"));
+    let two = shown("nginx[616], nginx[617]");
+    assert!(
+        two.contains("prlimit --pid PID") && two.contains("PID is one of: nginx[616], nginx[617]."),
+        "{two}"
+    );
+    assert!(shown("x[1]y[77]").contains("--pid 77 "), "a name does not choose the process");
 }

@@ -1,6 +1,6 @@
 //! Findings in words.
 
-use super::places::fill;
+use super::places::{Piece, pieces};
 use super::{ENGLISH, document_in};
 use crate::diagnose::finding::{Draft, Finding, Subject, Value};
 use crate::model::Ip;
@@ -23,12 +23,56 @@ pub fn title_in(lang: &str, finding: &Finding) -> String {
         variant.or_else(|| d.titles.get("default"))
     });
     let Some(pattern) = pattern else { return format!("{}: {}", finding.rule, draft.subject) };
-    fill(pattern, |name| value_of(draft, name).unwrap_or_else(|| UNKNOWN.into()))
+    let mut words = String::with_capacity(pattern.len());
+    let mut one = false;
+    for piece in pieces(pattern) {
+        match piece {
+            Piece::Text(text) => number(text, one, &mut words),
+            Piece::Place(name) => {
+                let value = value_of(draft, name).unwrap_or_else(|| UNKNOWN.into());
+                one = value == "1";
+                words.push_str(&value);
+            }
+        }
+    }
+    words
+}
+
+/// The text of a title: of `[connection waits|connections wait]` the first where the number before it is one, else the second.
+fn number(text: &str, one: bool, words: &mut String) {
+    let mut rest = text;
+    while let Some((before, choice)) = rest.split_once('[') {
+        let Some(((singular, plural), after)) =
+            choice.split_once(']').and_then(|(choice, after)| Some((choice.split_once('|')?, after)))
+        else {
+            break;
+        };
+        words.push_str(before);
+        words.push_str(if one { singular } else { plural });
+        rest = after;
+    }
+    words.push_str(rest);
 }
 
 /// The words for a placeholder: a piece of evidence, else a part of the subject.
 pub(super) fn value_of(draft: &Draft, name: &str) -> Option<String> {
-    evidence_text(draft, name).or_else(|| of_subject(&draft.subject, name))
+    let pid = || (name == "pid").then(|| the_process(draft)).flatten();
+    evidence_text(draft, name).or_else(|| of_subject(&draft.subject, name)).or_else(pid)
+}
+
+/// The evidence that names processes, as `name[pid]` after each other.
+pub(super) const OF_PROCESSES: [&str; 2] = ["processes", "holders"];
+
+/// The processes that the evidence names.
+pub(super) fn processes(draft: &Draft) -> Option<String> {
+    OF_PROCESSES.iter().find_map(|name| evidence_text(draft, name))
+}
+
+/// The id of the process that the evidence names, if it is one. A comma may be a part of a name, and is taken for more.
+fn the_process(draft: &Draft) -> Option<String> {
+    let named = processes(draft).filter(|named| !named.contains(','))?;
+    let (pid, _) = named.rsplit_once('[')?.1.split_once(']')?;
+    pid.parse::<u32>().ok().map(|pid| pid.to_string())
 }
 
 /// The label of a piece of evidence of a rule; its name where the document has none.

@@ -34,7 +34,8 @@ impl Narrowed {
         } else {
             why
         };
-        (n > 0).then(|| format!("{n} socket{s} left out: it is not known whether they match the filter{why}"))
+        let whether = if n == 1 { "it matches" } else { "they match" };
+        (n > 0).then(|| format!("{n} socket{s} left out: it is not known whether {whether} the filter{why}"))
     }
 }
 
