@@ -1,9 +1,9 @@
 //! What is shown, as a command of `ss`: the screen, what was opened on it, and the filter.
 
 use crate::model::{ForeignText, Protocol, is_unprintable};
-use crate::query::filter::view::{Said, connections, listeners, selection, socket};
+use crate::query::filter::view::{Said, connections, listeners, selection, socket, sockets};
 use crate::query::filter::{Expr, SsCommand, to_ss};
-use crate::query::{Column as _, Sort};
+use crate::query::{Column as _, Selection, Sort};
 
 use super::app::{App, Overlay};
 use super::index::Query;
@@ -54,6 +54,16 @@ fn proof(app: &App) -> Option<Query> {
     }
 }
 
+/// What a selection stands for; single sockets by their addresses.
+fn chosen(app: &App, select: &Selection) -> Said {
+    let (Selection::Cookies { netns, cookies }, Some(world)) = (select, app.stream.world()) else {
+        return selection(select);
+    };
+    let here = world.of(Protocol::Tcp).chain(world.of(Protocol::Udp)).map(|(_, snapshot)| &snapshot.sample);
+    let rows = here.filter(|sample| sample.netns.inode == *netns).flat_map(|sample| &sample.table.rows);
+    sockets(rows.filter(|row| cookies.binary_search(&row.cookie()).is_ok()))
+}
+
 /// What the open page selects, and the column that its sockets are sorted by.
 fn view(app: &App) -> (Said, Option<&'static str>) {
     if let Some(Page::Detail(detail)) = app.trail.last() {
@@ -63,15 +73,15 @@ fn view(app: &App) -> (Said, Option<&'static str>) {
         return (Said { expr, notes: Vec::new() }, None);
     }
     if let Some(Query::Sockets(proof) | Query::Udp(proof)) = proof(app) {
-        return (selection(&proof.select), None);
+        return (chosen(app, &proof.select), None);
     }
     let Some(table) = app.table() else { return (Said::default(), None) };
     match &table.query {
         Query::Sockets(q) => {
             let Sort { column, .. } = q.sort;
-            (selection(&q.select), Some(column.spec().name))
+            (chosen(app, &q.select), Some(column.spec().name))
         }
-        Query::Udp(q) => (selection(&q.select), Some(q.sort.column.spec().name)),
+        Query::Udp(q) => (chosen(app, &q.select), Some(q.sort.column.spec().name)),
         Query::Peers(_) => (rows(Some(connections()), "peer"), None),
         Query::Destinations(_) => (rows(Some(connections()), "destination"), None),
         Query::Listeners(_) => (Said { expr: Some(listeners()), notes: Vec::new() }, None),

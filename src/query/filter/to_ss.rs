@@ -1,6 +1,6 @@
 //! A view as the command of `ss` that shows the same.
 
-use super::ast::{ALL_STATES, Beyond, Expr, Field, Is, Op, Word};
+use super::ast::{ALL_STATES, Beyond, Expr, Field, Is, Op, Place, Side, Word};
 use super::print::states;
 use crate::model::{Protocol, TcpState};
 
@@ -25,6 +25,7 @@ pub fn to_ss(expr: Option<&Expr>, protocol: Protocol, sorted_by: Option<&str>) -
     };
     let mut command = format!("ss {options}");
     if let Some(expr) = expr {
+        let expr = &spread(expr);
         let (front, rest) = split(expr);
         if let Some(mask) = front {
             command = format!("{command} {}", in_front(mask));
@@ -34,7 +35,7 @@ pub fn to_ss(expr: Option<&Expr>, protocol: Protocol, sorted_by: Option<&str>) -
             let rest = rest.to_string().replace('\'', r"'\''");
             command = format!("{command} '{rest}'");
         }
-        let bound = front.is_none_or(|mask| mask & TcpState::BoundInactive.bit() != 0);
+        let bound = front.is_none_or(|mask| mask & TcpState::BoundInactive.bit() != 0) && !wants_peer(expr);
         if bound && protocol == Protocol::Tcp {
             notes.push("ss shows bound sockets that are not connected from version 6.8 on only".to_owned());
         }
@@ -77,29 +78,88 @@ fn split(expr: &Expr) -> (Option<u32>, Option<Expr>) {
     }
 }
 
+/// The same with negations only where ss has them, as far as that lets more be said: the states, which go in front, and
+/// the parts of a conjunction, of which any can be left out.
+fn spread(expr: &Expr) -> Expr {
+    match expr {
+        Expr::And(all) => all_of(all.iter().map(spread)),
+        Expr::Or(all) => one_of(all.iter().map(spread)),
+        Expr::Not(inner) => opposite(inner),
+        Expr::Is(is) => Expr::Is(is.clone()),
+    }
+}
+
+fn opposite(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Is(Is::State(mask)) => Expr::Is(Is::State(ALL_STATES & !mask)),
+        Expr::Not(inner) => spread(inner),
+        Expr::And(all) if !strange(expr).is_empty() => one_of(all.iter().map(opposite)),
+        Expr::Or(all) if !strange(expr).is_empty() => all_of(all.iter().map(opposite)),
+        other => other.clone().negated(),
+    }
+}
+
+fn all_of(parts: impl Iterator<Item = Expr>) -> Expr {
+    parts.reduce(Expr::and).unwrap_or(Expr::Is(Is::State(ALL_STATES)))
+}
+
+/// One of these; states alone are states.
+fn one_of(parts: impl Iterator<Item = Expr>) -> Expr {
+    let joined = parts.reduce(|a, b| match (a, b) {
+        (Expr::Is(Is::State(a)), Expr::Is(Is::State(b))) => Expr::Is(Is::State(a | b)),
+        (a, b) => a.or(b),
+    });
+    joined.unwrap_or(Expr::Is(Is::State(0)))
+}
+
+/// The words in an expression that ss does not have, each once.
+fn strange(expr: &Expr) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    for word in expr.conditions().filter_map(foreign) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
 /// What ss can say of an expression that holds wherever the expression does; `None` for nothing.
 fn weaker(expr: &Expr, notes: &mut Vec<String>) -> Option<Expr> {
+    let left_out = || format!("ss has no {}; left out: {expr}", strange(expr).join(", no "));
     match expr {
         Expr::And(all) => all.iter().filter_map(|e| weaker(e, notes)).reduce(Expr::and),
-        // One that cannot be said leaves nothing of the others; all are looked at for their notes.
+        // One that cannot be said leaves nothing of the others.
         Expr::Or(all) => {
-            let any: Vec<Option<Expr>> = all.iter().map(|e| weaker(e, notes)).collect();
-            any.into_iter().collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::or)
+            let mut inner = Vec::new();
+            let any: Option<Vec<Expr>> = all.iter().map(|e| weaker(e, &mut inner)).collect();
+            notes.extend(if any.is_some() { inner } else { vec![left_out()] });
+            any?.into_iter().reduce(Expr::or)
         }
+        // The opposite of something weaker would be stronger.
         Expr::Not(inner) => {
             let mut unsaid = Vec::new();
-            // The opposite of something weaker would be stronger.
             let same = weaker(inner, &mut unsaid).filter(|_| unsaid.is_empty());
-            notes.append(&mut unsaid);
+            notes.extend(same.is_none().then(left_out));
             same.map(Expr::negated)
         }
-        Expr::Is(is) => match foreign(is) {
-            Some(word) => {
-                notes.push(format!("ss has no {word}; left out: {is}"));
-                None
-            }
-            None => Some(said(is)),
-        },
+        Expr::Is(is) => {
+            notes.extend(foreign(is).map(|_| left_out()));
+            foreign(is).is_none().then(|| said(is))
+        }
+    }
+}
+
+/// Whether it holds for sockets with a peer alone, and so for none that is only bound.
+fn wants_peer(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(all) => all.iter().any(wants_peer),
+        Expr::Or(all) => all.iter().all(wants_peer),
+        Expr::Is(Is::At(Side::Peer, false, host)) => {
+            let place = matches!(&host.place, Place::In(n) if n.len > 0 && !n.addr.is_unspecified());
+            place || host.port.is_some_and(|port| port > 0)
+        }
+        Expr::Is(Is::Port(Side::Peer, Op::Eq, _, Some(1..))) => true,
+        Expr::Is(_) | Expr::Not(_) => false,
     }
 }
 
@@ -168,6 +228,38 @@ mod tests {
     }
 
     #[test]
+    fn a_negation_is_said_part_by_part() {
+        let not = ss("not ( dst 127.0.0.0/8 or state listening )");
+        assert_eq!(not.command, "ss -tanoe exclude listening 'not dst 127.0.0.0/8'");
+        assert!(not.notes.iter().all(|note| !note.contains("left out")), "{:?}", not.notes);
+        let known = ss("not ( dport 443 or pid 7 or state time-wait )");
+        assert_eq!(known.command, "ss -tanoe exclude time-wait 'not dport = :443'");
+        assert_eq!(known.notes[0], "ss has no pid; left out: not pid = 7");
+        assert_eq!(
+            ss("state established or state syn-sent").command,
+            ss("state established state syn-sent").command
+        );
+        assert_eq!(
+            ss("not ( dport 443 or dport 80 )").command,
+            "ss -tanoe 'not ( dport = :443 or dport = :80 )'"
+        );
+    }
+
+    #[test]
+    fn what_has_a_peer_is_not_only_bound() {
+        let told = |text| ss(text).notes.iter().any(|note| note.contains("6.8"));
+        for peer in ["dst 10.0.0.0/8", "dport = 443", "dst 10.0.0.1 or dst [::1]:80", "dst 10.0.0.1 sport 80"]
+        {
+            assert!(!told(peer), "{peer}");
+        }
+        for any in
+            ["dst 0.0.0.0/0", "sport 80", "not dst 10.0.0.1", "dst 10.0.0.1 or sport 80", "dst 0.0.0.0"]
+        {
+            assert!(told(any), "{any}");
+        }
+    }
+
+    #[test]
     fn a_name_cannot_leave_the_quotes_of_the_shell() {
         let expr = Expr::Is(Is::Device("x'; reboot; '".into(), 7, false));
         let command = to_ss(Some(&expr), Protocol::Tcp, None).command;
@@ -183,7 +275,11 @@ mod tests {
         assert_eq!(both.notes, ["ss has no pid; left out: pid = 7"]);
         let either = ss("state established and ( dport 443 or idle > 5m )");
         assert_eq!(either.command, "ss -tanoe state established");
-        assert_eq!(either.notes, ["ss has no idle; left out: idle > 5m"]);
+        assert_eq!(
+            either.notes,
+            ["ss has no idle; left out: dport = :443 or idle > 5m"],
+            "everything that went"
+        );
         let less = ss("sport < 70000");
         assert_eq!(
             (&*less.command, &*less.notes[0]),

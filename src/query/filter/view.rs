@@ -2,7 +2,9 @@
 
 use super::ast::{Expr, Field, Host, Is, Network, Op, Place, Side, Word};
 use super::words;
-use crate::model::{Endpoint, Ip};
+use std::collections::BTreeSet;
+
+use crate::model::{Endpoint, Ip, SocketRow};
 use crate::query::{ProcessKey, Selection};
 
 /// A selection as an expression, and what that does not say.
@@ -48,6 +50,34 @@ pub fn socket(local: Endpoint, peer: Option<Endpoint>) -> Expr {
     let end = |side, end: Endpoint| Expr::Is(at(side, end.addr, None, Some(end.port)));
     let local = end(Side::Local, local);
     peer.map_or(local.clone(), |peer| local.and(end(Side::Peer, peer)))
+}
+
+/// How many addresses a command names at most.
+const FEW: usize = 8;
+
+/// These sockets, by their addresses if those are few, else by their peers.
+#[must_use]
+pub fn sockets<'a>(rows: impl Iterator<Item = &'a SocketRow>) -> Said {
+    let rows: Vec<&SocketRow> = rows.collect();
+    let states = rows.iter().fold(0, |mask, row| mask | row.state.bit());
+    let one_of = |parts: Vec<Expr>| parts.into_iter().reduce(Expr::or);
+    let (ends, notes) = if rows.len() <= FEW {
+        let ends = |row: &&SocketRow| {
+            socket(row.local_endpoint(), row.state.has_peer().then(|| row.peer_endpoint()))
+        };
+        (one_of(rows.iter().map(ends).collect()), Vec::new())
+    } else {
+        let peers: BTreeSet<Ip> =
+            rows.iter().filter(|row| row.state.has_peer()).map(|row| row.peer).collect();
+        let all = rows.iter().all(|row| row.state.has_peer()) && peers.len() <= FEW;
+        let peers = peers.into_iter().map(|peer| Expr::Is(at(Side::Peer, peer, None, None)));
+        let note = "ss cannot choose by cookie: all that are in these states with these peers are shown";
+        (all.then(|| one_of(peers.collect())).flatten(), vec![note.to_owned()])
+    };
+    match ends {
+        Some(ends) => Said { expr: Some(Expr::Is(Is::State(states)).and(ends)), notes },
+        None => unsaid("cookie"),
+    }
 }
 
 /// What a selection stands for.
@@ -101,7 +131,8 @@ mod tests {
     use super::super::to_ss;
     use super::*;
     use crate::model::Protocol;
-    use crate::testkit::endpoint;
+    use crate::model::TcpState;
+    use crate::testkit::{self, endpoint};
 
     fn command(said: &Said) -> String {
         to_ss(said.expr.as_ref(), Protocol::Tcp, None).command
@@ -132,6 +163,26 @@ mod tests {
             to_ss(Some(&one), Protocol::Tcp, None).command,
             "ss -tanoe 'src 10.0.0.1:80 and dst 10.9.9.9:5000'"
         );
+    }
+
+    #[test]
+    fn sockets_are_said_by_their_addresses_where_those_are_few_else_by_their_peers() {
+        let row = |n: u16, peer: &str| testkit::socket(TcpState::CloseWait, &format!("10.0.0.1:{n}"), peer);
+        let many =
+            |count, peer: fn(u16) -> String| (0..count).map(|n| row(1000 + n, &peer(n))).collect::<Vec<_>>();
+        let two = many(2, |_| "10.9.9.9:80".into());
+        assert_eq!(
+            command(&sockets(two.iter())),
+            "ss -tanoe state close-wait \
+             '( src 10.0.0.1:1000 and dst 10.9.9.9:80 ) or ( src 10.0.0.1:1001 and dst 10.9.9.9:80 )'"
+        );
+        let of_one = many(9, |_| "10.9.9.9:80".into());
+        let said = sockets(of_one.iter());
+        assert_eq!(command(&said), "ss -tanoe state close-wait 'dst 10.9.9.9'");
+        assert_eq!(said.notes.len(), 1);
+        let of_many = many(9, |n| format!("10.9.9.{n}:80"));
+        assert_eq!(sockets(of_many.iter()), unsaid("cookie"));
+        assert_eq!(sockets(std::iter::empty()), unsaid("cookie"));
     }
 
     #[test]
