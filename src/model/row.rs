@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Endpoint, Ip, TcpState};
+use super::{Endpoint, ForeignText, Ip, TcpState};
 
 /// What is pending on a socket, from `idiag_timer` (`inet_sk_diag_fill` in `net/ipv4/inet_diag.c`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -297,6 +297,8 @@ pub struct Table {
     /// How many rows the kernel told of when it was asked for listeners alone: none of the others is one. `None` where it was
     /// not asked so.
     pub listening: Option<u32>,
+    /// What the interfaces are called that sockets are bound to, by index; those whose name could be had.
+    pub interfaces: FxHashMap<u32, ForeignText>,
     index: FxHashMap<Origin, u32>,
     last: Option<(Origin, u32)>,
 }
@@ -345,9 +347,15 @@ impl Table {
     /// Another table of rows of this one.
     #[must_use]
     pub fn with_rows(&self, rows: Vec<SocketRow>) -> Self {
-        let Self { origins, index, .. } = self;
-        let (origins, index) = (origins.clone(), index.clone());
-        Self { rows, origins, index, autobound: self.autobound, listening: None, last: None }
+        let Self { origins, index, interfaces, .. } = self;
+        let (origins, index, interfaces) = (origins.clone(), index.clone(), interfaces.clone());
+        Self { rows, origins, index, interfaces, autobound: self.autobound, listening: None, last: None }
+    }
+
+    /// The name of an interface that a socket of this table is bound to, if it could be had.
+    #[must_use]
+    pub fn interface(&self, index: u32) -> Option<&ForeignText> {
+        self.interfaces.get(&index)
     }
 
     /// The origin of a row; the default one for a row that was not made by this table.

@@ -64,7 +64,9 @@ pub enum Cell<'a> {
     /// What to think of a sysctl's value; nothing for one that is not there.
     Verdict(Option<AuditVerdict>),
     /// A network interface by its number.
-    Interface(u32),
+    Interface(u32, Option<&'a ForeignText>),
+    /// Address and port of a socket that is bound to an interface: its index, and its name if that is known.
+    Bound(Endpoint, u32, Option<&'a ForeignText>),
     /// A process that holds a socket, and how many others do.
     Process {
         /// Its name.
@@ -141,7 +143,12 @@ impl fmt::Display for Cell<'_> {
                 write!(f, "{}", Grouped(whole))
             }
             Self::Verdict(verdict) => f.write_str(verdict.map_or("not there", AuditVerdict::name)),
-            Self::Interface(n) => write!(f, "if{n}"),
+            Self::Interface(n, name) => write!(f, "{}", Interface(*n, *name)),
+            Self::Bound(at, n, name) => {
+                let at = at.to_string();
+                let (addr, port) = at.rsplit_once(':').unwrap_or((&at, "0"));
+                write!(f, "{addr}%{}:{port}", Interface(*n, *name))
+            }
             Self::Process { name, pid, others } => {
                 write!(f, "{name}[{pid}]")?;
                 if *others > 0 {
@@ -166,6 +173,18 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
+/// An interface by its name, else by its index.
+struct Interface<'a>(u32, Option<&'a ForeignText>);
+
+impl fmt::Display for Interface<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(name) => write!(f, "{name}"),
+            None => write!(f, "if{}", self.0),
+        }
+    }
+}
+
 /// A cell as programs read it; see [`Cell::plain`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(&'a Cell<'a>);
@@ -181,7 +200,6 @@ impl fmt::Display for Plain<'_> {
             Cell::Age(age) => write!(f, "{}", age.seen.as_secs()),
             Cell::Rate(r) | Cell::PerSecond(r) => write!(f, "{r:.3}"),
             Cell::Ratio(r) | Cell::Gauge(r) => write!(f, "{:.3}", thousandths(*r)),
-            Cell::Interface(n) => write!(f, "{n}"),
             Cell::Timer { kind, .. } => f.write_str(kind.name()),
             Cell::Named { programs, .. } => f.write_str(programs),
             other => write!(f, "{other}"),

@@ -6,6 +6,7 @@ use super::columns::ColumnId;
 use super::key::Key;
 use super::owned;
 use super::top::Top;
+use super::values::local;
 use super::{ListenerView, RowId};
 use crate::analysis::{ListenerAgg, Snapshot, World};
 use crate::model::TcpState;
@@ -165,7 +166,7 @@ pub fn listener_cell(column: ListenerColumn, snapshot: &Snapshot, at: usize) -> 
     // Of listeners that share an address, the kernel does not tell which took a connection: one of them counts.
     let own = |n: u32| if l.shares_with.is_some() { Cell::Absent } else { Cell::Count(n.into()) };
     match column {
-        C::Local => Cell::Endpoint(l.local),
+        C::Local => l.row_of(snapshot).map_or(Cell::Endpoint(l.local), |row| local(snapshot, row)),
         C::Queue => count(l.queue),
         C::Backlog => l.backlog.map_or(Cell::Unknown, count),
         C::Fill => fill(l).map_or(Cell::Unknown, Cell::Ratio),

@@ -19,10 +19,20 @@ const fn is_mini(row: &SocketRow) -> bool {
     }
 }
 
-const fn runs_fin_timeout(row: &SocketRow) -> bool {
+/// Whether its timer is the one that `tcp_fin_timeout` sets.
+pub(super) const fn runs_fin_timeout(row: &SocketRow) -> bool {
     matches!(row.state, TcpState::FinWait2)
         && row.inode == 0
         && matches!(row.timer(), TimerKind::Keepalive | TimerKind::TimeWait)
+}
+
+/// The local address and port, with the interface that the socket is bound to, as `ss` shows it.
+pub(super) fn local<'a>(snapshot: &'a Snapshot, row: &SocketRow) -> Cell<'a> {
+    let table = &snapshot.sample.table;
+    match table.origin(row).ifindex {
+        0 => Cell::Endpoint(row.local_endpoint()),
+        n => Cell::Bound(row.local_endpoint(), n, table.interface(n)),
+    }
 }
 
 /// Who owns a socket.
@@ -93,7 +103,7 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         C::State => state_cell(snapshot.sample.protocol, row.state),
         C::RecvQ => queue(row.recv_q),
         C::SendQ => send_q(snapshot, row).map_or(Cell::Unknown, queue),
-        C::Local => Cell::Endpoint(row.local_endpoint()),
+        C::Local => local(snapshot, row),
         C::LocalAddr => Cell::Addr(row.local),
         C::LocalPort => Cell::Count(row.local_port.into()),
         C::Peer => if_peer(Cell::Endpoint(row.peer_endpoint())),
@@ -126,7 +136,7 @@ pub fn cell(column: ColumnId, snapshot: &Snapshot, at: usize) -> Cell<'_> {
         },
         C::Interface => match origin().ifindex {
             0 => Cell::Absent,
-            n => Cell::Interface(n),
+            n => Cell::Interface(n, snapshot.sample.table.interface(n)),
         },
         C::Mark => {
             if is_mini(row) {

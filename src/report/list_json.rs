@@ -258,7 +258,7 @@ impl Socket<'_> {
             Cell::Text(text) => map.serialize_entry(key, &*text),
             Cell::Foreign(text) => map.serialize_entry(key, text.raw()),
             Cell::Addr(ip) | Cell::Network(ip, _) => map.serialize_entry(key, &Text(ip)),
-            Cell::Endpoint(endpoint) => {
+            Cell::Endpoint(endpoint) | Cell::Bound(endpoint, ..) => {
                 let named = self.names.map(|names| {
                     let ephemeral = self.snapshot.sample.facts.sysctls.port_range();
                     Address::named(endpoint, names, self.snapshot.sample.protocol, ephemeral.as_ref())
@@ -268,7 +268,13 @@ impl Socket<'_> {
             Cell::Count(n) | Cell::AtLeast(n) | Cell::Hex(n) | Cell::Bytes(n) | Cell::Whole(n) => {
                 map.serialize_entry(key, &n)
             }
-            Cell::Millis(n) | Cell::Interface(n) => map.serialize_entry(key, &n),
+            Cell::Millis(n) => map.serialize_entry(key, &n),
+            Cell::Interface(n, name) => {
+                if let Some(name) = name {
+                    map.serialize_entry("interface", name.raw())?;
+                }
+                map.serialize_entry(key, &n)
+            }
             Cell::Seconds(n) | Cell::Rate(n) | Cell::Ratio(n) | Cell::Gauge(n) => {
                 map.serialize_entry(key, &n)
             }

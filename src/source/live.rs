@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashSet;
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, SocketType};
 
@@ -10,8 +11,8 @@ use super::dump::{Dumped, Dumper, Learned};
 use super::udp::{self, Datagrams};
 use super::{Source, SourceError, Wanted};
 use crate::model::{
-    Asked, Completeness, Facts, Gap, Host, KernelMessage, Netns, Origin, Protocol, Protocols, Reading,
-    RowFlags, Sample, SocketDetail, SocketRow, Table, TableSource, Taken,
+    Asked, Completeness, Facts, ForeignText, Gap, Host, KernelMessage, Netns, Origin, Protocol, Protocols,
+    Reading, RowFlags, Sample, SocketDetail, SocketRow, Table, TableSource, Taken,
 };
 use crate::sys::FactsReader;
 use crate::sys::diag::DiagSocket;
@@ -158,6 +159,7 @@ impl Live {
         let socket = self.dumper.as_mut().map(Dumper::socket).map_err(|why| why.clone());
         let Datagrams { mut table, memory, completeness } = udp::read(socket, wanted);
         table.belongs_to(self.netns.inode);
+        self.name_interfaces(&mut table);
         Sample {
             netns: self.netns.clone(),
             taken,
@@ -170,6 +172,15 @@ impl Live {
             completeness,
             facts: Facts { sysctls: facts.sysctls.clone(), ..Facts::default() },
         }
+    }
+
+    /// Asks what the interfaces are called that sockets are bound to: few, and one question each.
+    fn name_interfaces(&mut self, table: &mut Table) {
+        let Ok(dumper) = &mut self.dumper else { return };
+        let socket = dumper.socket();
+        let indices: FxHashSet<u32> = table.origins.iter().map(|o| o.ifindex).filter(|n| *n != 0).collect();
+        let named = |n| Some((n, ForeignText::from(&*socket.interface(n)?)));
+        table.interfaces = indices.into_iter().filter_map(named).collect();
     }
 
     /// No TCP table was asked for.
@@ -200,6 +211,7 @@ impl Source for Live {
         let Dumped { mut table, listener_drops, completeness } = dumped;
         let dump_time = self.started.elapsed().saturating_sub(taken.mono);
         table.belongs_to(self.netns.inode);
+        self.name_interfaces(&mut table);
         let facts = self.facts.read(taken.mono);
         let udp = self.protocols.udp.then(|| Box::new(self.datagrams(taken, &facts)));
         Ok(vec![Sample {

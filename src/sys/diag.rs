@@ -82,6 +82,13 @@ impl DiagSocket {
     }
 
     /// Sends the request that `build` makes for the next sequence number.
+    /// The name of an interface of the namespace that this speaks for, whatever thread asks: an ioctl on any socket is answered
+    /// for the socket's own namespace (`sock_do_ioctl` in net/socket.c).
+    #[must_use]
+    pub fn interface(&self, index: u32) -> Option<String> {
+        rustix::net::netdevice::index_to_name(&self.socket, index).ok()
+    }
+
     fn send(&mut self, build: impl FnOnce(u32) -> Vec<u8>) -> io::Result<()> {
         self.seq = self.seq.wrapping_add(1);
         let request = build(self.seq);

@@ -188,7 +188,7 @@ fn frame(page: &TablePage, area: TableArea, canvas: &mut Canvas<'_>) {
             ProcessGrouping::Container => "Containers",
         },
         Query::Findings(_) if page.answer.as_ref().is_some_and(|a| a.filtered.is_some()) => {
-            "Findings, of the whole machine"
+            "Findings, not filtered"
         }
         _ => kernel.as_deref().unwrap_or(&page.title),
     };
@@ -264,7 +264,7 @@ fn draw_rows<'c, C: Column>(
 ) {
     let glyphs = canvas.glyphs();
     if page.lines() == 0 {
-        canvas.text(area.x + 1, area.y, area.width.saturating_sub(1), nothing(&page.query), Role::Dim);
+        canvas.text(area.x + 1, area.y, area.width.saturating_sub(1), nothing(page), Role::Dim);
     }
     for (line, y) in (page.offset..page.lines()).zip(area.top()..area.bottom()) {
         let whole = Rect { y, height: 1, ..area };
@@ -320,8 +320,13 @@ fn emphasis(cell: &Cell<'_>, role: Role) -> Role {
     }
 }
 
-fn nothing(query: &Query) -> &'static str {
-    match query {
+fn nothing(page: &TablePage) -> &'static str {
+    if page.answer.as_ref().is_some_and(|answer| answer.filtered.is_some())
+        && let Some(words) = nothing_matches(&page.query)
+    {
+        return words;
+    }
+    match &page.query {
         Query::Peers(_) => "no connections",
         Query::Sockets(_) | Query::Udp(_) | Query::Socket(_) => "no sockets",
         Query::Findings(_) | Query::Finding(_) => "nothing was found to be wrong, and every rule was judged",
@@ -330,6 +335,18 @@ fn nothing(query: &Query) -> &'static str {
         Query::Listeners(_) => "nothing listens",
         Query::Destinations(_) => "no connection from an ephemeral port",
         Query::Processes(_) => "no process is known to hold a TCP socket",
+    }
+}
+
+/// What an empty table of the matching sockets says: there may be others.
+const fn nothing_matches(query: &Query) -> Option<&'static str> {
+    match query {
+        Query::Peers(_) => Some("no connection matches the filter"),
+        Query::Sockets(_) | Query::Udp(_) => Some("no socket matches the filter"),
+        Query::Listeners(_) => Some("no listener matches the filter"),
+        Query::Destinations(_) => Some("no connection that matches the filter is from an ephemeral port"),
+        Query::Processes(_) => Some("no process is known to hold a socket that matches the filter"),
+        _ => None,
     }
 }
 
@@ -350,7 +367,7 @@ fn ghost(page: &TablePage, line: Rect, canvas: &mut Canvas<'_>) {
 /// Of an address that is too wide the port or the prefix length stays.
 fn cut_address(cell: &Cell<'_>, text: &str, width: u16, glyphs: &Glyphs) -> String {
     let tail = match cell {
-        Cell::Endpoint(_) => text.rfind(':'),
+        Cell::Endpoint(_) | Cell::Bound(..) => text.rfind(':'),
         Cell::Network(..) => text.rfind('/'),
         // The sign alone says it, too.
         Cell::Severity(..) if paint::width(text) > width => {

@@ -393,8 +393,9 @@ impl Parser<'_> {
 
     fn device(&mut self, not: bool) -> Result<Is> {
         let (name, at) = self.text("expected an interface")?;
-        let index =
-            self.lookup.interface(&name).or_else(|| value::number(&name).and_then(|n| u32::try_from(n).ok()));
+        // An interface without a name is shown as if7.
+        let number = || value::number(name.strip_prefix("if").unwrap_or(&name));
+        let index = self.lookup.interface(&name).or_else(|| number().and_then(|n| u32::try_from(n).ok()));
         match index {
             Some(index) => Ok(Is::Device(name, index, not)),
             None => Err(FilterError::new(at, "there is no such interface")),
@@ -440,7 +441,7 @@ impl Parser<'_> {
             self.lexer.skip();
             return Ok(Is::Timer(n, not));
         }
-        let expected = "expected none, retransmit, keepalive, time_wait, probe or delayed_ack";
+        let expected = "expected none, retransmit, keepalive, time_wait, fin_timeout, probe or delayed_ack";
         Ok(Is::Timer(self.one_of(expected, TIMERS)?, not))
     }
 }
