@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 
 use super::args::{Args, CheckArgs};
 use super::observe::observe;
-use super::{WRITING, complain, is_closed_pipe, look, looker, stdout, usage};
+use super::{WRITING, complain, is_closed_pipe, look, looker, stdout, text_out, usage};
 use crate::diagnose::{RuleBook, RuleSpec, ThresholdError};
 use crate::report::{self, Extent, Outcome};
 
@@ -45,7 +45,7 @@ fn examine(args: &Args, options: &CheckArgs, rules: RuleBook) -> anyhow::Result<
     let written = if options.json {
         report::write_check_json(&judged, extent, stdout())
     } else {
-        report::write_check_text(&judged, outcome, extent, options.verbose, stdout())
+        report::write_check_text(&judged, outcome, extent, options.verbose, text_out())
     };
     match written.context(WRITING) {
         Err(e) if !is_closed_pipe(&e) => Err(e),

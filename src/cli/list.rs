@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use super::args::{Args, ListArgs};
 use super::filter::narrow;
 use super::names::Namer;
-use super::{WRITING, complain, look, looker, stdout, usage};
+use super::{WRITING, complain, look, looker, stdout, text_out, usage};
 use crate::analysis::{Snapshot, World};
 use crate::engine::{Looker, with_options};
 use crate::model::{Ip, Protocols, SocketRow};
@@ -164,7 +164,7 @@ fn once(
     let written = match format {
         Format::Csv => report::write_csv(list, stdout()),
         Format::Tabs => report::write_tabs(list, stdout()),
-        _ => report::write_list_text(list, stdout()),
+        _ => report::write_list_text(list, text_out()),
     };
     for warning in report::warnings(world) {
         complain(warning);

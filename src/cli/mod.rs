@@ -27,7 +27,8 @@ use clap::CommandFactory as _;
 
 use crate::diagnose::{Judged, RuleBook};
 use crate::engine::Looker;
-use crate::report::Outcome;
+use crate::model::has_utf8;
+use crate::report::{Outcome, Signs};
 use crate::source::{Live, LiveOptions, Many, Source, SourceError, Target};
 use args::{Args, Command};
 use config::Config;
@@ -98,6 +99,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn stdout() -> BufWriter<io::StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Standard output for text that people read, in signs that their locale has.
+fn text_out() -> Signs<BufWriter<io::StdoutLock<'static>>> {
+    Signs::new(stdout(), has_utf8(|name| std::env::var(name).ok()))
 }
 
 fn write_all(bytes: &[u8]) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use super::args::{Args, ReportArgs};
 use super::filter::narrow;
 use super::names::Namer;
 use super::observe::observe;
-use super::{WRITING, look, looker, stdout};
+use super::{WRITING, look, looker, stdout, text_out};
 use crate::diagnose::Judged;
 use crate::model::{Asked, Protocols};
 use crate::report::{self, Summary};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, options: &ReportArgs) -> anyhow::Result<()> {
     if options.json {
         report::write_report_json(summary, stdout())
     } else {
-        report::write_report_text(summary, args.styled(), stdout())
+        report::write_report_text(summary, args.styled(), text_out())
     }
     .context(WRITING)
 }

@@ -38,5 +38,5 @@ pub use sample::{
 pub use state::{StateCounts, TcpState};
 pub use sysctl::Sysctls;
 pub use tcp_info::{SkMemInfo, SocketDetail, TcpInfo};
-pub use text::{ForeignText, is_unprintable};
+pub use text::{ForeignText, has_utf8, is_unprintable};
 pub use units::{Bytes, Grouped, Percent, Span, thousandths};

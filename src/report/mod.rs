@@ -4,6 +4,7 @@
 //! the contract is that of `assets/schema`.
 
 mod address;
+mod ascii;
 mod check_json;
 mod check_text;
 mod explain;
@@ -25,6 +26,7 @@ mod table;
 mod time;
 mod unjudged;
 
+pub use ascii::Signs;
 pub use check_json::write_json as write_check_json;
 pub use check_text::{Extent, Outcome, write_text as write_check_text};
 pub use explain::{write_explained_names, write_explanation};

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::model::has_utf8;
+
 macro_rules! roles {
     ($($(#[$doc:meta])* $role:ident = $name:literal),* $(,)?) => {
         /// What a piece of text is.
@@ -314,9 +316,7 @@ impl Theme {
     pub fn choose(options: &LookOptions, env: impl Fn(&str) -> Option<String>) -> Self {
         let var = |name: &str| env(name).filter(|v| !v.is_empty());
         let term = var("TERM").unwrap_or_default();
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(var).unwrap_or_default();
-        let locale = locale.to_ascii_lowercase();
-        let utf8 = locale.contains("utf-8") || locale.contains("utf8");
+        let utf8 = has_utf8(&env);
         let ascii = options.ascii.unwrap_or(!utf8 || matches!(term.as_str(), "linux" | "dumb" | ""));
         let color = options.color.unwrap_or(var("NO_COLOR").is_none() && term != "dumb");
         let theme = if color { options.theme } else { Builtin::Mono };

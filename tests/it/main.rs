@@ -21,6 +21,7 @@ use assert_cmd::Command;
 fn tcptop(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcptop"));
     command.args(args).env_remove("NO_COLOR").env("COLUMNS", "100").env("XDG_CONFIG_HOME", "/nonexistent");
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 

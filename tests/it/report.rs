@@ -142,3 +142,15 @@ fn headings_are_bold_only_when_asked_for() {
     assert!(!stdout(&["report", "--color", "never"]).contains('\u{1b}'));
     tcptop(&["report"]).env("NO_COLOR", "1").assert().success();
 }
+
+#[test]
+fn a_locale_without_utf8_gets_the_report_and_the_list_in_ascii() {
+    let _pair = Pair::new("127.0.0.1");
+    for args in [&["report"][..], &["list", "--text"], &["check", "-v"]] {
+        let done = tcptop(args).env("LC_ALL", "C").output().unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        let signs: String = text.chars().filter(|c| "→–−×≥…".contains(*c)).collect();
+        assert!(signs.is_empty() && text.len() > 100, "{args:?}: {signs}");
+    }
+    assert!(stdout(&["report"]).contains('–'), "the range of ports, in a locale that has the sign");
+}
