@@ -166,7 +166,11 @@ impl Analyzer {
             udp = Some(self.udp.get_or_insert_default().derive_owned(*of_udp, owners.clone()));
         }
         let processes = owners.as_deref().map_or_else(Vec::new, |owners| {
-            let aggs = self.processes.count(&sample.table.rows, &track, owners, observed);
+            let mut aggs = self.processes.count(&sample.table.rows, &track, owners, observed);
+            if whole.is_some() {
+                // What a process holds in no table is no part of a part.
+                aggs.retain(|agg| agg.tally.counts.total() > 0);
+            }
             match worst_fds(owners, sample.netns.inode, &aggs) {
                 Some(Ok(limit)) => limits.known.push(limit),
                 Some(Err(missing)) => limits.missing.push(missing),

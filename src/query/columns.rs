@@ -199,7 +199,7 @@ impl Column for ColumnId {
                 .ascending()
                 .drop(9)
                 .help("Peer port"),
-            C::Timer => Spec::text("timer", "TIMER", 14, 20)
+            C::Timer => Spec::text("timer", "TIMER", 14, 22)
                 .drop(2)
                 .help("Pending timer, when it fires, and ×n repetitions or unanswered probes"),
             C::ExpiresMs => Spec::number("expires_ms", "EXPIRES", 7, 8)
@@ -219,7 +219,7 @@ impl Column for ColumnId {
                 .ascending()
                 .drop(7)
                 .help("Owner; unknown for a socket without a file before Linux 6.15"),
-            C::Process => Spec::text("process", "PROCESS", 12, 20)
+            C::Process => Spec::text("process", "PROCESS", 14, 20)
                 .aliases(&["processes", "prog", "users"])
                 .drop(6)
                 .help("Process that holds the socket, name[pid], and +n others; what it is if none does"),

@@ -8,7 +8,7 @@ use super::column::{Column, Sort, Spec};
 use super::key::Key;
 use super::process_groups::ProcessKey;
 use super::selection::Selection;
-use crate::analysis::Snapshot;
+use crate::analysis::{Age, Snapshot};
 use crate::diagnose::knowledge::title;
 use crate::diagnose::{Finding, Judged, Severity, Status, Subject, spec};
 use crate::model::{ForeignText, Protocols, Span};
@@ -42,7 +42,7 @@ impl Column for FindingColumn {
                 .aliases(&["finding"])
                 .help("What is wrong, or why a rule could not be judged"),
             C::Subject => Spec::text("subject", "SUBJECT", 12, 32).drop(8).help("Whom it is about"),
-            C::Since => Spec::number("since", "SINCE", 5, 6)
+            C::Since => Spec::number("since", "SINCE", 5, 7)
                 .aliases(&["age"])
                 .drop(2)
                 .help("For how long it has been seen"),
@@ -275,7 +275,11 @@ pub fn finding_cell(column: FindingColumn, row: &FindingRow) -> Cell<'_> {
         C::Severity => Cell::Severity(row.finding().map(|f| f.draft.severity), row.is_over()),
         C::Title => Cell::Text(row.title.as_str().into()),
         C::Subject => row.finding().map_or(Cell::Absent, |f| Cell::Text(f.draft.subject.to_string().into())),
-        C::Since => row.held().map_or(Cell::Absent, |t| Cell::Seconds(t.as_secs_f64().floor())),
+        // What was there at the first look may have been there before.
+        C::Since => row.finding().zip(row.held()).map_or(Cell::Absent, |(finding, held)| {
+            let seen = Duration::from_secs(held.as_secs());
+            Cell::Age(Age { seen, at_least: finding.since.is_zero() })
+        }),
         C::Status => Cell::Text(status(row).into()),
         C::Rule => Cell::Word(row.key.rule),
         C::Netns => Cell::Foreign(&row.netns),

@@ -48,7 +48,7 @@ mod tests {
     fn our_signs_are_ascii_and_names_stay() {
         let written = |utf8| {
             let mut out = Vec::new();
-            write!(Signs::new(&mut out, utf8), "10.0.0.5 → {} 1–2 ×3 ≥{}%… é", "b", 7).unwrap();
+            write!(Signs::new(&mut out, utf8), "10.0.0.5 → b 1–2 ×3 ≥{}%… é", 7).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(written(false), "10.0.0.5 -> b 1-2 x3 >=7%... é");

@@ -52,6 +52,7 @@ fn namespace(judged: &Judged, summary: Summary<'_>, bold: bool, out: &mut impl W
     page.title()?;
     if let Some(filter) = summary.filter {
         writeln!(page.out, "Only sockets that match: {}", ForeignText::from(filter))?;
+        writeln!(page.out, "Findings, limits and the range of ports are not filtered.")?;
     }
     page.findings(judged)?;
     if summary.protocols.tcp {

@@ -18,10 +18,10 @@ use super::text::{Line, title as heading, wrap};
 use super::theme::{Glyphs, Role};
 use super::topic::TopicPage;
 
-/// What findings are called: with a filter, of what they are all the same.
+/// What findings are called: with a filter, that it does not apply to them.
 #[must_use]
 pub const fn title_of(app: &App) -> &'static str {
-    if app.filter.shown.is_some() { "Findings, of the whole machine" } else { "Findings" }
+    if app.filter.shown.is_some() { "Findings, not filtered" } else { "Findings" }
 }
 
 /// How many findings there are.

@@ -5,11 +5,12 @@ use ratatui::layout::Rect;
 use crate::analysis::World;
 use crate::model::{Blindness, Protocol};
 use crate::query::Grouped;
+use crate::query::kill::Refusal;
 
 use super::app::App;
 use super::filter::draw::{shown, sockets};
 use super::format;
-use super::keymap::{Action, KEYMAP};
+use super::keymap::{Action, Binding, KEYMAP};
 use super::notes::notes;
 use super::paint::{self, Canvas};
 use super::screen::Screen;
@@ -196,6 +197,25 @@ pub fn footer(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
     }
 }
 
+const GO_ON: &str = "go on";
+
+/// The word of a key here and now; none where it would do nothing.
+fn word(app: &App, binding: &Binding) -> Option<&'static str> {
+    let word = binding.short?;
+    let Some(closing) = &app.closing else {
+        return Some(if binding.action == Action::Freeze && app.stream.frozen { GO_ON } else { word });
+    };
+    match binding.action {
+        Action::CloseThem => closing.asks().then_some(word),
+        Action::CloseAll => app.filter.shown.is_some().then_some(word),
+        Action::CloseListeners if closing.allow.listeners => Some("leave listeners"),
+        Action::CloseListeners => closing.leaves(Refusal::Listener).then_some(word),
+        Action::CloseOwnSession if closing.allow.own_session => Some("leave own session"),
+        Action::CloseOwnSession => closing.leaves(Refusal::OwnSession).then_some(word),
+        _ => Some(word),
+    }
+}
+
 /// The keys that the footer names, with their words. Keys that follow each other with one word stand together.
 fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
     let mut keys: Vec<(String, &'static str)> = Vec::new();
@@ -204,7 +224,7 @@ fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
         if app.read_only && matches!(binding.action, Action::Close | Action::Mark) {
             continue;
         }
-        let (Some(word), Some(key)) = (binding.short, binding.keys.first()) else { continue };
+        let (Some(word), Some(key)) = (word(app, binding), binding.keys.first()) else { continue };
         let name = key.name(glyphs);
         match keys.last_mut() {
             Some((names, last)) if *last == word => {
@@ -213,6 +233,13 @@ fn keys(app: &App, glyphs: &Glyphs) -> Vec<(String, &'static str)> {
             }
             _ => keys.push((name, word)),
         }
+    }
+    if app.stream.frozen
+        && let Some(at) = keys.iter().position(|(_, word)| *word == GO_ON)
+    {
+        // The way out is the first thing to know.
+        let key = keys.remove(at);
+        keys.insert(0, key);
     }
     if app.read_only {
         keys.insert(keys.len().min(1), ("read-only".to_owned(), "nothing can be closed"));

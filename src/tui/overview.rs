@@ -76,8 +76,17 @@ const LEAVE_FIRST: [TcpState; 12] = [
     TcpState::Established,
 ];
 
-/// The states that are shown in so many lines, in reading order.
-fn shown_states(snapshot: &Snapshot, lines: usize) -> Vec<TcpState> {
+/// The states that are shown in so many lines, in reading order, and how many sockets are in others: those have the last
+/// line.
+fn shown_states(snapshot: &Snapshot, lines: usize) -> (Vec<TcpState>, u32) {
+    let all = &snapshot.states.all;
+    let occurring = TcpState::ALL.iter().filter(|s| all[**s] > 0).count();
+    let states = the_states(snapshot, if occurring > lines { lines.saturating_sub(1) } else { lines });
+    let shown: u32 = states.iter().map(|s| all[*s]).sum();
+    (states, all.total() - shown)
+}
+
+fn the_states(snapshot: &Snapshot, lines: usize) -> Vec<TcpState> {
     let mut states = TcpState::ALL.to_vec();
     // No TCP socket is ever listed as closed, except by a kernel that says so.
     if snapshot.states.all[TcpState::Close] == 0 {
@@ -106,7 +115,13 @@ fn states(snapshot: &Snapshot, area: Rect, canvas: &mut Canvas<'_>) {
     let delta = if rest >= 14 { 6 } else { 0 };
     let spark = if delta > 0 { (rest - delta) * 2 / 5 } else { 0 };
     let bar = rest.saturating_sub(delta + spark + 2);
-    for (state, y) in shown_states(snapshot, usize::from(line.height)).into_iter().zip(line.y..) {
+    let (shown, others) = shown_states(snapshot, usize::from(line.height));
+    if others > 0 && line.height > 0 {
+        let y = line.bottom() - 1;
+        canvas.text(line.x, y, name, "others", Role::Text);
+        canvas.right(line.x + name, y, count, &Grouped(others.into()).to_string(), Role::Strong);
+    }
+    for (state, y) in shown.into_iter().zip(line.y..) {
         let n = counts[state];
         let role = if n == 0 { Role::Dim } else { Role::Text };
         let word = if state == TcpState::BoundInactive && name < 14 { "BOUND" } else { state.name() };
@@ -400,10 +415,15 @@ mod tests {
             testkit::socket(TcpState::LastAck, "10.0.0.1:1", "10.0.0.2:3"),
         ];
         let snapshot = testkit::snapshot(testkit::sample(rows));
-        assert_eq!(shown_states(&snapshot, 2), [TcpState::LastAck, TcpState::Closing]);
+        assert_eq!(shown_states(&snapshot, 2), (vec![TcpState::LastAck, TcpState::Closing], 0));
         let three = shown_states(&snapshot, 3);
-        assert_eq!(three, [TcpState::Established, TcpState::LastAck, TcpState::Closing]);
-        assert_eq!(shown_states(&snapshot, 99).len(), TcpState::ALL.len() - 1);
-        assert_eq!(shown_states(&snapshot, 0), []);
+        assert_eq!(three, (vec![TcpState::Established, TcpState::LastAck, TcpState::Closing], 0));
+        assert_eq!(shown_states(&snapshot, 99).0.len(), TcpState::ALL.len() - 1);
+        assert_eq!(
+            shown_states(&snapshot, 1),
+            (Vec::new(), 2),
+            "what has no line is counted in the last one"
+        );
+        assert_eq!(shown_states(&snapshot, 0), (Vec::new(), 2));
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::analysis::Snapshot;
-use crate::model::{Names, Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, SocketRow, TcpInfo};
+use crate::model::{
+    Names, Protocol, RowFlags, SkMemInfo, SocketDetail, SocketOptions, SocketRow, TcpInfo, TcpState,
+};
 use crate::query::{Bytes, Cell, Column, ColumnId, Grouped, Sort, Span, cell};
 
 use super::app::{App, Overlay};
@@ -131,10 +133,12 @@ pub(super) fn entry(term: &str, at: u16, text: &str, role: Role, width: u16) -> 
 fn help(app: &App, width: u16, glyphs: &Glyphs) -> Vec<Line> {
     let under = App { overlay: None, ..app.clone() };
     let Context { place, .. } = under.context();
+    let several = app.stream.whole.as_ref().is_some_and(|look| look.world.snapshots.len() > 1);
     let mut lines = vec![title("Keys that are live here")];
     let entries: Vec<(String, &str)> = KEYMAP
         .iter()
         .filter(|b| b.when.is_live(under.context()) && !matches!(b.action, Action::Go(_)))
+        .filter(|b| several || !matches!(b.action, Action::NextNetns | Action::PreviousNetns))
         .map(|b| {
             let names: Vec<_> = b.keys.iter().map(|k| k.name(glyphs)).collect();
             let names = names.join("  ");
@@ -239,12 +243,27 @@ fn detail(page: &DetailPage, names: Option<&Arc<Names>>, width: u16, glyphs: &Gl
         None => {}
         Some(Some(detail)) => lines.extend(live_lines(detail, width)),
         Some(None) => {
-            let text = "an exact query found nothing: the socket has just ended, or it is a mini-socket";
             lines.push(Vec::new());
-            lines.extend(wrap(text, width).into_iter().map(|l| vec![(l, Role::Dim)]));
+            lines.extend(wrap(not_found(row.state), width).into_iter().map(|l| vec![(l, Role::Dim)]));
         }
     }
     lines
+}
+
+/// Why an exact query finds nothing. It looks among the connections and the listeners (`inet_diag_find_one_icsk` in
+/// `net/ipv4/inet_diag.c`), and a mini-socket has no `tcp_info`.
+const fn not_found(state: TcpState) -> &'static str {
+    match state {
+        TcpState::BoundInactive => {
+            "No tcp_info: the kernel does not find a socket by an exact query that is bound and neither listens nor is \
+             connected; the table lists it."
+        }
+        TcpState::TimeWait => "No tcp_info: what is left of the connection is a mini-socket, which has none.",
+        TcpState::SynRecv | TcpState::FinWait2 => {
+            "an exact query found nothing: the socket has just ended, or it is a mini-socket"
+        }
+        _ => "an exact query found nothing: the socket has just ended",
+    }
 }
 
 /// What the row of the table says.

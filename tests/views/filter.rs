@@ -57,7 +57,7 @@ fn every_screen_and_every_total_is_of_the_matching_sockets() {
         for (screen, there, elsewhere) in [
             ("2", "10.0.9.9", "10.0.4.2"),
             ("3", "10.0.4.9:6379", ":3306"),
-            ("4", "nothing listens", "0.0.0.0:443"),
+            ("4", "no listener matches the filter", "0.0.0.0:443"),
             ("6", "10.0.4.9:6379", "10.0.4.2:3306"),
         ] {
             rig.keys(screen);

@@ -324,7 +324,7 @@ fn a_command_names_the_one_process_and_says_which_where_there_are_several() {
         let evidence = vec![Evidence::new("processes", value, Source::Observed)];
         let found = finding("accept-queue-full", listener.clone(), evidence);
         let blocks = render(document("accept-queue-full").unwrap(), Live::nothing().with(&found));
-        blocks.iter().map(|b| format!("{b:?}\n")).collect::<String>()
+        format!("{blocks:?}")
     };
     let one = shown("nginx[616]");
     assert!(one.contains("prlimit --pid 616 --nofile") && one.contains("/proc/616/fd"), "{one}");

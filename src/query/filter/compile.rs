@@ -12,7 +12,9 @@ use super::fused::{Fused, MOST, conditions};
 use super::lookup::Lookup;
 use super::parser::read;
 use super::scene::{Scene, Truth};
+use super::words::FIN_TIMEOUT;
 use crate::model::{Keepalive, Process, RowFlags, SocketRow, TimerKind};
+use crate::query::values::runs_fin_timeout;
 
 /// What a filter has to know beyond the table of sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -200,6 +202,7 @@ pub(super) enum Node {
     Retrans(Op, u64),
     Keepalive(Keepalive, bool),
     Timer(u8, bool),
+    FinTimeout(bool),
     Family(Label, bool),
     Age(Op, u64),
     Idle(Op, u64),
@@ -245,6 +248,7 @@ impl Node {
             Is::Text(Word::Container, text, not) => Self::Container(text.clone(), *not),
             Is::Text(Word::Netns, text, not) => Self::Netns(text.clone(), *not),
             Is::Keepalive(k, not) => Self::Keepalive(*k, *not),
+            Is::Timer(FIN_TIMEOUT, not) => Self::FinTimeout(*not),
             Is::Timer(n, not) => Self::Timer(*n, *not),
             Is::Family(label, not) => Self::Family(*label, *not),
         }
@@ -398,6 +402,7 @@ impl Node {
             },
             // What has no cgroup (mini-sockets) is in none.
             Self::Cgroup(id, not) => ((scene.origin(row).cgroup_id == Some(*id)) != *not).into(),
+            Self::FinTimeout(not) => (runs_fin_timeout(row) != *not).into(),
             Self::Autobound => scene.autobound(row),
             Self::Uid(op, n) => scene.uid(row, |uid| op.holds(&u64::from(uid), n)),
             Self::Keepalive(wanted, not) => scene.keepalive(at, row, *wanted, *not),

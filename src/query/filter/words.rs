@@ -149,4 +149,8 @@ pub(super) const TIMERS: &[(&str, u8)] = &[
     ("on", 1),
     ("timewait", 3),
     ("persist", 4),
+    ("fin_timeout", FIN_TIMEOUT),
 ];
+
+/// No timer of the kernel: what limits a `FIN_WAIT2` without a file runs under the numbers of keepalive and `TIME_WAIT`.
+pub(super) const FIN_TIMEOUT: u8 = u8::MAX;

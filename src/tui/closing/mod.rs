@@ -9,7 +9,7 @@ use crate::analysis::World;
 use crate::engine::closer::{Answered, Order};
 use crate::model::Capability;
 use crate::query::filter::Filter;
-use crate::query::kill::{Allow, Fate, Listed, Meant, Plan, Verdict};
+use crate::query::kill::{Allow, Fate, Listed, Meant, Plan, Refusal, Verdict};
 use crate::query::{Grouped, Grouping, ProcessColumn, Selection, process_cell};
 
 use super::app::{App, Overlay};
@@ -55,6 +55,12 @@ impl Closing {
     #[must_use]
     pub const fn is_under_way(&self) -> bool {
         matches!(self.stage, Stage::Closing(_))
+    }
+
+    /// Whether something is left alone for this reason.
+    #[must_use]
+    pub fn leaves(&self, why: Refusal) -> bool {
+        matches!(&self.stage, Stage::Asking(plan, _) if plan.refused.iter().any(|(_, refusal)| *refusal == why))
     }
 
     /// Whether there is something that could be confirmed.

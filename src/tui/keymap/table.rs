@@ -29,7 +29,7 @@ pub const KEYMAP: &[Binding] = &[
     bind(&[Key::char('?'), Key::code(KeyCode::F(1))], Action::Help, When::Always, "this help").short("help"),
     bind(&[Key::char('p')], Action::Group, When::Kernel, "the sysctls, or the counters that have moved")
         .short("sysctls/counters"),
-    bind(&[Key::char('7'), Key::char('f')], Action::Go(Screen::Findings), When::Always, "Findings")
+    bind(&[Key::char('f'), Key::char('7')], Action::Go(Screen::Findings), When::Always, "Findings")
         .short("findings"),
     bind(&[Key::char('q')], Action::Quit, When::Always, "quit").short("quit"),
     bind(&[Key::ctrl('c')], Action::Quit, When::Everywhere, "quit, from the filter line, too"),
