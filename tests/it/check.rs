@@ -33,7 +33,7 @@ fn json_keeps_the_contract_and_agrees_with_the_exit_code() {
 fn the_first_line_is_a_summary_for_monitoring() {
     let (text, code) = check(&["--interval", "0.2", "--rule", "time-wait-overflow"]);
     assert_eq!(code, 0);
-    assert_eq!(text, "OK: 0 critical, 0 warning, 0 information; 1 rules, 0 not judged\n");
+    assert_eq!(text, "OK: 0 critical, 0 warning, 0 information; 1 rule, 0 not judged\n");
 }
 
 #[test]
