@@ -383,6 +383,11 @@ fn micros(us: u64) -> String {
 /// The fields that answer the usual questions, in words.
 fn summary(info: &TcpInfo) -> Vec<(&'static str, String)> {
     let mut said = Vec::new();
+    // The times begin with the connection, whether or not anything moved.
+    let moved = |bytes: Option<u64>, ms: Option<u64>| match ms {
+        _ if bytes == Some(0) => "never".to_owned(),
+        ms => format!("{} ago", ms.map_or("?".to_owned(), |ms| Span::from_millis(ms).to_string())),
+    };
     let ago = |ms: Option<u64>| ms.map_or("?".to_owned(), |ms| Span::from_millis(ms).to_string());
     if let (Some(rtt), Some(var)) = (info.rtt(), info.rttvar()) {
         let least = info.min_rtt().filter(|m| *m < u64::from(u32::MAX));
@@ -408,9 +413,9 @@ fn summary(info: &TcpInfo) -> Vec<(&'static str, String)> {
     said.push((
         "last",
         format!(
-            "data out {} ago, data in {} ago, acknowledgement {} ago",
-            ago(info.last_data_sent()),
-            ago(info.last_data_recv()),
+            "data out {}, data in {}, acknowledgement {} ago",
+            moved(info.bytes_sent(), info.last_data_sent()),
+            moved(info.bytes_received(), info.last_data_recv()),
             ago(info.last_ack_recv())
         ),
     ));

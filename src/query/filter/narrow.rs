@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ast::{Field, Is};
 use super::compile::Filter;
 use super::scene::{Infos, Scene, Truth};
 use crate::analysis::{Analyzer, Snapshot, World};
@@ -34,9 +35,28 @@ impl Narrowed {
         } else {
             why
         };
+        let why = if why.is_empty() { untold(filter) } else { why };
         let whether = if n == 1 { "it matches" } else { "they match" };
         (n > 0).then(|| format!("{n} socket{s} left out: it is not known whether {whether} the filter{why}"))
     }
+}
+
+/// Why the table itself may not tell whether a socket matches.
+fn untold(filter: &Filter) -> String {
+    let reasons = filter.expr().conditions().filter_map(|is| match is {
+        Is::Number(Field::Age, ..) => Some("what was there at the first look may be older than it was seen"),
+        Is::Number(Field::Uid, ..) => Some("this kernel does not tell whose a socket without a file is"),
+        Is::Keepalive(..) => Some("another timer hides keepalive"),
+        Is::Mark { .. } => Some("marks take CAP_NET_ADMIN"),
+        _ => None,
+    });
+    let mut said: Vec<&str> = Vec::new();
+    for reason in reasons {
+        if !said.contains(&reason) {
+            said.push(reason);
+        }
+    }
+    said.iter().map(|reason| format!("; {reason}")).collect::<Vec<_>>().concat()
 }
 
 /// Applies one filter to one world after the other, so that history, growth and churn are those of the matching sockets.
@@ -173,6 +193,16 @@ mod tests {
             assert_eq!(words, ["not_accepted", "kernel"]);
             assert!(s.listeners.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_left_out_comes_with_the_reason() {
+        let world = testkit::world_of(rows());
+        let mut young = by("age < 1h");
+        let narrowed = young.narrow(&world, None);
+        assert_eq!(narrowed.unknown, 4);
+        let said = narrowed.left_out(&world, young.filter()).unwrap();
+        assert!(said.contains("whether they match") && said.contains("may be older"), "{said}");
     }
 
     #[test]
