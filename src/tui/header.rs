@@ -50,6 +50,9 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
     let glyphs = canvas.glyphs();
     let mut left = vec![piece("tcptop", Role::Title, 8)];
     let mut right = Vec::new();
+    let filter = shown(app).map(|text| format!("filter {text}"));
+    // The filter is always said, with as much of its words as there is room for.
+    let least = filter.as_ref().map_or(0, |text| (paint::width(text) + GAP).min(line.width / 2));
     let every = if app.stream.frozen {
         piece("FROZEN", Role::Notice, 1)
     } else {
@@ -71,7 +74,9 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
             left.push(piece(netns, Role::Label, 5));
             let elsewhere = app.screen != Screen::Processes;
             left.extend(
-                hidden(world, line.width).filter(|_| elsewhere).map(|text| piece(text, Role::Notice, 1)),
+                hidden(world, line.width.saturating_sub(least))
+                    .filter(|_| elsewhere)
+                    .map(|text| piece(text, Role::Notice, 1)),
             );
             let protocol = app.protocol();
             let all = sockets(world, protocol);
@@ -93,9 +98,6 @@ pub fn draw(app: &App, line: Rect, canvas: &mut Canvas<'_>) {
             right.extend(world.own_cpu.map(|cpu| piece(format!("cpu {}", own_cpu(cpu)), Role::Dim, 8)));
         }
     }
-    let filter = shown(app).map(|text| format!("filter {text}"));
-    // The filter is always said, with as much of its words as there is room for.
-    let least = filter.as_ref().map_or(0, |text| (paint::width(text) + GAP).min(line.width / 2));
     shed(&mut left, &mut right, line.width.saturating_sub(least));
     let mut x = line.x + 1;
     for p in &left {

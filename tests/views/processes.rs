@@ -145,6 +145,13 @@ fn the_first_screen_says_at_every_size_that_processes_are_hidden_and_where_it_is
         if let Some(limit) = limit.filter(|_| width >= 80) {
             assert!(limit.contains("▲≥90 %"), "{text}");
         }
+        rig.keys("/state established or dst 10.0.0.0/8 and not dport = :443");
+        rig.key(KeyCode::Enter);
+        assert!(
+            width < 80 || rig.lines()[0].contains("hidden, see 5"),
+            "beside a filter, too: {}",
+            rig.text()
+        );
         rig.keys("5");
         assert!(!rig.lines()[0].contains("hidden"), "it stands below, with the reason");
     }
