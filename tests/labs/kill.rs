@@ -58,7 +58,16 @@ fn every_state_is_closed_as_the_plan_says() {
         assert!(states.iter().all(|s| *s == "LISTEN") && !states.is_empty(), "{states:?}");
 
         let done = kill(near, &["--yes", "--listeners", "state", "listening"]);
-        assert!(done.status.success() && ss::ss(near, &[]).is_empty(), "{}", said(&done));
+        assert!(done.status.success(), "{}", said(&done));
+        // A peer that repeats its SYN may have come in between.
+        wait_for("an empty table", || {
+            let left = ss::ss(near, &[]);
+            assert!(left.values().all(|row| row.state != "LISTEN"), "{left:?}");
+            if !left.is_empty() {
+                kill(near, &["--yes", "state", "all"]);
+            }
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
         let done = kill(near, &["--yes", "state", "all"]);
         assert!(said(&done).contains("no way to close it"), "the bound socket remains: {}", said(&done));
         drop(specimens);
