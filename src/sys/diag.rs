@@ -81,7 +81,6 @@ impl DiagSocket {
         Ok(Self { socket, buffer: vec![0; BUFFER].into(), seq: 0 })
     }
 
-    /// Sends the request that `build` makes for the next sequence number.
     /// The name of an interface of the namespace that this speaks for, whatever thread asks: an ioctl on any socket is answered
     /// for the socket's own namespace (`sock_do_ioctl` in net/socket.c).
     #[must_use]
@@ -89,6 +88,7 @@ impl DiagSocket {
         rustix::net::netdevice::index_to_name(&self.socket, index).ok()
     }
 
+    /// Sends the request that `build` makes for the next sequence number.
     fn send(&mut self, build: impl FnOnce(u32) -> Vec<u8>) -> io::Result<()> {
         self.seq = self.seq.wrapping_add(1);
         let request = build(self.seq);

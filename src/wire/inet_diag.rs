@@ -1,8 +1,11 @@
 //! `struct inet_diag_msg` and its attributes (`include/uapi/linux/inet_diag.h`) as rows and details.
 
+mod attributes;
+
 use zerocopy::byteorder::{big_endian, native_endian};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use self::attributes::{Told, attr, number, usual};
 use super::netlink::Attributes;
 use crate::model::{
     Endpoint, ForeignText, Ip, Origin, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo, TcpState,
@@ -10,23 +13,6 @@ use crate::model::{
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-
-/// Attribute numbers of a reply.
-mod attr {
-    pub const INFO: u16 = 2;
-    pub const CONG: u16 = 4;
-    pub const SKMEMINFO: u16 = 7;
-    pub const SHUTDOWN: u16 = 8;
-    pub const SKV6ONLY: u16 = 11;
-    pub const MARK: u16 = 15;
-    pub const ULP_INFO: u16 = 19;
-    pub const CGROUP_ID: u16 = 21;
-    pub const SOCKOPT: u16 = 22;
-}
-
-/// `bind_address_no_port` in the second byte of `struct inet_diag_sockopt`, by the order in which the
-/// compiler lays out bit-fields.
-const SOCKOPT_BIND_NO_PORT: u8 = if cfg!(target_endian = "little") { 1 } else { 0x80 };
 
 /// `struct inet_diag_msg`.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -51,45 +37,6 @@ struct DiagMsg {
 
 const _: () = assert!(size_of::<DiagMsg>() == 72);
 
-/// An attribute's header for a payload of so many bytes, as it stands in a reply.
-const fn header(kind: u16, payload: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = ((4 + payload).to_ne_bytes(), kind.to_ne_bytes());
-    [a, b, c, d]
-}
-
-/// What a full socket's reply begins with when nothing was asked for (`inet_diag_msg_attrs_fill` in
-/// `net/ipv4/inet_diag.c`).
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct UsualShutdown {
-    header: [u8; 4],
-    shutdown: u8,
-    padding: [u8; 3],
-}
-
-/// What comes next for whoever has `CAP_NET_ADMIN`.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct UsualMark {
-    header: [u8; 4],
-    mark: native_endian::U32,
-}
-
-/// What it ends with since Linux 5.10.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct UsualEnd {
-    cgroup_header: [u8; 4],
-    cgroup_id: native_endian::U64,
-    sockopt_header: [u8; 4],
-    sockopt: [u8; 2],
-    padding: [u8; 2],
-}
-
-fn number(payload: &[u8]) -> Option<u32> {
-    native_endian::U32::read_from_prefix(payload).ok().map(|(n, _)| n.get())
-}
-
 fn c_string(payload: &[u8]) -> ForeignText {
     ForeignText::from_bytes(payload.split(|b| *b == 0).next().unwrap_or_default())
 }
@@ -112,14 +59,6 @@ pub struct Reply<'a> {
     attributes: Told,
 }
 
-/// What the attributes of a reply say.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Told {
-    flags: RowFlags,
-    mark: Option<u32>,
-    cgroup_id: Option<u64>,
-}
-
 impl<'a> Reply<'a> {
     /// Reads the payload of a reply. `None` for bytes that are no TCP socket of a family and state that we know.
     ///
@@ -133,7 +72,7 @@ impl<'a> Reply<'a> {
             reply.0.state = TcpState::BoundInactive;
         }
         let attributes = reply.1;
-        reply.0.attributes = usual_attributes(attributes).unwrap_or_else(|| {
+        reply.0.attributes = usual(attributes).unwrap_or_else(|| {
             let mut told = Told::default();
             for (kind, value) in Attributes::new(attributes) {
                 told.add(kind, value);
@@ -230,62 +169,6 @@ pub fn decode_datagram(payload: &[u8]) -> Option<(SocketRow, Origin, Option<SkMe
     Some((reply.row(0), reply.origin(), mem))
 }
 
-/// The attributes of a reply if they are those that nearly every reply of a table has: a walk over them costs as much as
-/// the rest of the row. `None` if they are others.
-#[inline]
-fn usual_attributes(attributes: &[u8]) -> Option<Told> {
-    let (begin, rest) = UsualShutdown::ref_from_prefix(attributes).ok()?;
-    let (mark, rest) = match UsualMark::ref_from_prefix(rest) {
-        Ok((mark, after)) if mark.header == header(attr::MARK, 4) => (Some(mark.mark.get()), after),
-        _ => (None, rest),
-    };
-    let end = UsualEnd::ref_from_bytes(rest).ok()?;
-    if begin.header != header(attr::SHUTDOWN, 1)
-        || end.cgroup_header != header(attr::CGROUP_ID, 8)
-        || end.sockopt_header != header(attr::SOCKOPT, 2)
-    {
-        return None;
-    }
-    let mut flags = shut(RowFlags::default(), begin.shutdown);
-    if end.sockopt[1] & SOCKOPT_BIND_NO_PORT != 0 {
-        flags = flags.with(RowFlags::BIND_NO_PORT);
-    }
-    Some(Told { flags, mark, cgroup_id: Some(end.cgroup_id.get()) })
-}
-
-/// The flags of a full socket with these bits of `sk_shutdown`.
-#[inline]
-const fn shut(flags: RowFlags, bits: u8) -> RowFlags {
-    let mut flags = flags.with(RowFlags::FULL);
-    if bits & 1 != 0 {
-        flags = flags.with(RowFlags::SHUT_RCV);
-    }
-    if bits & 2 != 0 {
-        flags = flags.with(RowFlags::SHUT_SND);
-    }
-    flags
-}
-
-impl Told {
-    #[inline]
-    fn add(&mut self, kind: u16, value: &[u8]) {
-        match kind {
-            attr::SHUTDOWN => self.flags = shut(self.flags, value.first().copied().unwrap_or(0)),
-            attr::CGROUP_ID => {
-                self.cgroup_id = native_endian::U64::read_from_prefix(value).ok().map(|(id, _)| id.get());
-            }
-            attr::SOCKOPT if value.get(1).is_some_and(|b| b & SOCKOPT_BIND_NO_PORT != 0) => {
-                self.flags = self.flags.with(RowFlags::BIND_NO_PORT);
-            }
-            attr::SKV6ONLY if value.first().is_some_and(|b| *b != 0) => {
-                self.flags = self.flags.with(RowFlags::V6ONLY);
-            }
-            attr::MARK => self.mark = number(value),
-            _ => {}
-        }
-    }
-}
-
 /// The drop counter of a reply that carries `INET_DIAG_SKMEMINFO` (Linux 4.9).
 #[must_use]
 pub fn decode_drops(payload: &[u8]) -> Option<u32> {
@@ -332,6 +215,7 @@ fn memory(value: &[u8]) -> SkMemInfo {
 
 #[cfg(test)]
 mod tests {
+    use super::attributes::SOCKOPT_BIND_NO_PORT;
     use super::*;
     use netlink_packet_core::{Emitable, Parseable};
     use netlink_packet_sock_diag::inet::InetResponse;
@@ -470,7 +354,7 @@ mod tests {
                 walked.attributes.add(kind, value);
             }
             prop_assert_eq!(Reply::new(&bytes).unwrap().attributes, walked.attributes);
-            let usual = usual_attributes(rest).is_some();
+            let usual = usual(rest).is_some();
             prop_assert!(usual || (change.is_some() || cut > 0), "what the kernel sends is taken the short way");
         }
 
