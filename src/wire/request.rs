@@ -42,6 +42,17 @@ pub struct Dump<'a> {
     pub program: &'a [u8],
 }
 
+impl Dump<'_> {
+    /// Every socket of both families, with nothing added.
+    pub const WHOLE: Self = Self {
+        families: Families::Both,
+        states: ALL_STATES,
+        extensions: Extensions::NONE,
+        local_port: 0,
+        program: &[],
+    };
+}
+
 /// `idiag_ext`: what the kernel should add to each reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Extensions(u8);

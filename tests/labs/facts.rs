@@ -10,7 +10,7 @@ use tcptop::model::{Facts, Ip, Reading, RowFlags, Scope, SocketRow, Table, TcpSt
 use tcptop::source::{Live, LiveOptions, Source};
 use tcptop::sys::diag::{DiagSocket, DumpError};
 use tcptop::sys::{FactsReader, current_netns, read_facts, read_procfs_table};
-use tcptop::wire::request::{ALL_STATES, Dump, Extensions, Families};
+use tcptop::wire::request::Dump;
 
 use crate::harness::{lab, wait_for};
 use crate::states::zoo;
@@ -188,13 +188,7 @@ fn replies_that_are_read_on_another_thread_are_those_that_come() {
             let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
             let pair = || (TcpStream::connect("127.0.0.1:7000").unwrap(), listener.accept().unwrap());
             let pairs: Vec<_> = (0..1500).map(|_| pair()).collect();
-            let dump = Dump {
-                families: Families::Both,
-                states: ALL_STATES,
-                extensions: Extensions::NONE,
-                local_port: 0,
-                program: &[],
-            };
+            let dump = Dump::WHOLE;
             let mut socket = DiagSocket::open().unwrap();
             let cookie = |reply: &[u8]| reply[44..52].to_vec();
             let (mut at_once, mut apart) = (Vec::new(), Vec::new());

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tcptop::lab::{Lab, Specimen};
 use tempfile::TempDir;
 
 use crate::harness::{lab_with_ss, skip, wait_for};
@@ -14,16 +15,23 @@ use crate::tool::{self, Listed};
 /// `nobody` on every distribution.
 pub const NOBODY: u32 = 65534;
 
-#[test]
-fn an_ordinary_user_sees_every_socket() {
+/// A lab with every kind of socket, and a program for the observer in it.
+fn beside_nobody(body: impl FnOnce(&Lab, &Path, &[Specimen])) {
     lab_with_ss(|| {
         let Some((_dir, program)) = program_for_everyone() else {
             return skip("observer", "one user only in this user namespace");
         };
-        let (lab, _specimens) = zoo();
+        let (lab, specimens) = zoo();
+        body(&lab, &program, &specimens);
+    });
+}
+
+#[test]
+fn an_ordinary_user_sees_every_socket() {
+    beside_nobody(|lab, program, _| {
         wait_for("quiet moment", || {
             let before = tool::list(lab.near(), &[]);
-            let seen = tool::list_as(lab.near(), NOBODY, &program, &[]);
+            let seen = tool::list_as(lab.near(), NOBODY, program, &[]);
             let after = tool::list(lab.near(), &[]);
             let quiet = without_time(&before) == without_time(&after);
             if !quiet {
@@ -37,16 +45,12 @@ fn an_ordinary_user_sees_every_socket() {
 
 #[test]
 fn marks_are_for_root_and_unknown_to_others() {
-    lab_with_ss(|| {
-        let Some((_dir, program)) = program_for_everyone() else {
-            return skip("observer", "one user only in this user namespace");
-        };
-        let (lab, specimens) = zoo();
+    beside_nobody(|lab, program, specimens| {
         let marked = specimens.iter().find(|s| s.name == "marked").unwrap();
         let (cookie, _inode) = marked.identity().unwrap().unwrap();
         let columns = ["--columns", "cookie,mark"];
         let ours = tool::list(lab.near(), &columns);
-        let theirs = tool::list_as(lab.near(), NOBODY, &program, &columns);
+        let theirs = tool::list_as(lab.near(), NOBODY, program, &columns);
         assert_eq!(ours.rows[&cookie]["mark"], json!(0x2a));
         assert!(!theirs.rows.is_empty());
         assert!(theirs.rows.values().all(|row| row.get("mark").is_none_or(Value::is_null)));
@@ -56,13 +60,9 @@ fn marks_are_for_root_and_unknown_to_others() {
 
 #[test]
 fn a_report_says_with_whose_eyes_it_was_made() {
-    lab_with_ss(|| {
-        let Some((_dir, program)) = program_for_everyone() else {
-            return skip("observer", "one user only in this user namespace");
-        };
-        let (lab, _specimens) = zoo();
+    beside_nobody(|lab, program, _| {
         let ours = tool::report(lab.near(), &[]);
-        let theirs = tool::report_as(lab.near(), NOBODY, &program);
+        let theirs = tool::report_as(lab.near(), NOBODY, program);
         assert_eq!(ours["host"]["privileged"], json!(true));
         assert_eq!(theirs["host"]["privileged"], json!(false));
         assert_eq!(theirs["states"], ours["states"]);
@@ -71,12 +71,8 @@ fn a_report_says_with_whose_eyes_it_was_made() {
 
 #[test]
 fn an_ordinary_user_who_asks_for_all_namespaces_gets_his_own_and_the_word_that_others_are_missing() {
-    lab_with_ss(|| {
-        let Some((_dir, program)) = program_for_everyone() else {
-            return skip("observer", "one user only in this user namespace");
-        };
-        let (lab, specimens) = zoo();
-        let theirs = tool::list_as(lab.near(), NOBODY, &program, &["--netns", "all"]);
+    beside_nobody(|lab, program, specimens| {
+        let theirs = tool::list_as(lab.near(), NOBODY, program, &["--netns", "all"]);
         let (cookie, _inode) = specimens[0].identity().unwrap().unwrap();
         assert!(theirs.rows.contains_key(&cookie), "{:?}", theirs.head);
         assert_eq!(theirs.head["complete"], json!(false));
