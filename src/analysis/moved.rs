@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Rates;
+use super::{Rates, Snapshot};
 use crate::model::Scope;
 
 /// A counter that moved at least once since the first look.
@@ -36,6 +36,15 @@ impl CounterPast {
         }
         #[expect(clippy::cast_possible_truncation, reason = "a line for people")]
         self.past.push(self.per_s as f32);
+    }
+}
+
+impl Snapshot {
+    /// What is known of a counter that has moved since the first look.
+    #[must_use]
+    pub fn past(&self, counter: &str) -> Option<&CounterPast> {
+        let at = self.moved.binary_search_by(|past| (*past.name).cmp(counter)).ok()?;
+        self.moved.get(at)
     }
 }
 

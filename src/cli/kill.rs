@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, options: &KillArgs) -> anyhow::Result<ExitCode> {
         bail!("{why}");
     }
     if let Some(why) = refused {
-        bail!("closing {}: {why}", sockets_of(plan.targets.len()));
+        bail!("closing {}: {why}", report::sockets(plan.targets.len()));
     }
     if asks && !is_sure()? {
         return Ok(ExitCode::SUCCESS);
@@ -58,13 +58,9 @@ pub(super) fn run(args: &Args, options: &KillArgs) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     writeln!(out).and_then(|()| report::write_outcome(&world, &outcome, out)).context(WRITING)?;
     match outcome.remaining().next() {
-        Some(why) => bail!("{} still there: {why}", sockets_of(outcome.remaining().count())),
+        Some(why) => bail!("{} still there: {why}", report::sockets(outcome.remaining().count())),
         None => Ok(ExitCode::SUCCESS),
     }
-}
-
-fn sockets_of(n: usize) -> String {
-    format!("{n} socket{}", if n == 1 { "" } else { "s" })
 }
 
 /// Why nothing is closed although something matches: of several reasons the one of the first, which may help with the rest.
@@ -74,7 +70,7 @@ fn all_left_alone(plan: &Plan) -> Option<String> {
     let more = if others > 0 { ", and other reasons" } else { "" };
     let n = plan.refused.len();
     let are = if n == 1 { "matches and is" } else { "match and are" };
-    Some(format!("closing nothing, {} {are} left alone: {why}{more}", sockets_of(n)))
+    Some(format!("closing nothing, {} {are} left alone: {why}{more}", report::sockets(n)))
 }
 
 /// Asks on standard error, so that standard output holds the answer to the command alone.

@@ -39,4 +39,4 @@ pub use state::{StateCounts, TcpState};
 pub use sysctl::Sysctls;
 pub use tcp_info::{SkMemInfo, SocketDetail, TcpInfo};
 pub use text::{ForeignText, has_utf8, is_unprintable};
-pub use units::{Bytes, Grouped, Percent, Span, thousandths};
+pub use units::{Bytes, Grouped, Percent, Span, plural, thousandths};

@@ -87,6 +87,12 @@ impl fmt::Display for Percent {
     }
 }
 
+/// What follows the name of a thing that there are so many of.
+#[must_use]
+pub fn plural<T: Copy + PartialEq + From<u8>>(n: T) -> &'static str {
+    if n == T::from(1) { "" } else { "s" }
+}
+
 /// A part of a whole to the thousandth, cut: more would be noise, and 1 is only what is full.
 #[must_use]
 pub fn thousandths(part: f64) -> f64 {

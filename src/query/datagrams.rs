@@ -93,10 +93,7 @@ pub fn datagram_counters(snapshot: &Snapshot) -> Result<Vec<DatagramCounter<'_>>
         Reading::Absent => return Err("there is no /proc/net/snmp".into()),
         Reading::Unreadable(why) => return Err(why.clone()),
     };
-    let moved = |name: &str| {
-        let at = snapshot.moved.binary_search_by(|past| (*past.name).cmp(name));
-        at.ok().and_then(|at| snapshot.moved.get(at)).map_or(0, |past| past.since_first)
-    };
+    let moved = |name: &str| snapshot.past(name).map_or(0, |past| past.since_first);
     let rank = |name: &str| {
         let counted = name.split_once('.').map_or(name, |(_, counted)| counted);
         UDP_ERRORS.iter().position(|error| *error == counted)

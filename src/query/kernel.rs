@@ -351,7 +351,7 @@ pub fn counters(world: &World, query: &CounterQuery) -> KernelView<CounterRow> {
 #[must_use]
 pub fn counter(world: &World, netns: Option<u64>, name: &str) -> Option<CounterRow> {
     let (ns, snapshot) = KernelScope { netns, only: None }.snapshot(world)?;
-    let past = snapshot.moved.iter().find(|p| *p.name == *name)?;
+    let past = snapshot.past(name)?;
     Some(CounterRow::new(past, ns, snapshot))
 }
 

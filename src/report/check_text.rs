@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{finding, incomplete};
 use crate::diagnose::knowledge::{label, title};
 use crate::diagnose::{Evidence, Judged, Severity};
-use crate::model::Protocols;
+use crate::model::{Protocols, plural};
 
 /// What a check says as a whole; its number is the exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +85,7 @@ pub fn write_text(
         out,
         "{critical} critical, {warning} warning, {info} information; {} rule{}{}, {} not judged",
         extent.rules,
-        if extent.rules == 1 { "" } else { "s" },
+        plural(extent.rules),
         if extent.about == Protocols::UDP { " about UDP" } else { "" },
         unjudged.len(),
     )?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::analysis::{Snapshot, World};
-use crate::model::{Owners, Sample};
+use crate::model::{Owners, Sample, plural};
 
 /// How many reasons are said in words.
 const REASONS: usize = 5;
@@ -63,7 +63,6 @@ pub fn unprobed(world: &World) -> Vec<String> {
     }
     reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let more = reasons.len().saturating_sub(REASONS);
-    let plural = |n| if n == 1 { "" } else { "s" };
     let line =
         |(why, n): (String, usize)| format!("the options of {n} socket{} are not known: {why}", plural(n));
     let mut lines: Vec<String> = reasons.into_iter().take(REASONS).map(line).collect();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::table::Table;
 use crate::analysis::World;
+use crate::model::plural;
 use crate::query::Align::{Left, Right};
 use crate::query::kill::{Fate, NO_LISTENER, Outcome, Plan, Reason, Target};
 
@@ -27,8 +28,10 @@ fn line(world: &World, target: &Target, last: &dyn Display) -> [String; 5] {
     [state, row.local_endpoint().to_string(), peer, inode, format!("{}{last}", held.unwrap_or_default())]
 }
 
-fn sockets(n: usize) -> String {
-    format!("{n} socket{}", if n == 1 { "" } else { "s" })
+/// So many sockets in words.
+#[must_use]
+pub fn sockets(n: usize) -> String {
+    format!("{n} socket{}", plural(n))
 }
 
 /// Writes which sockets will be closed with what effect, and which will not and why; `refused` is why none will.

@@ -31,7 +31,7 @@ pub use check_json::write_json as write_check_json;
 pub use check_text::{Extent, Outcome, write_text as write_check_text};
 pub use explain::{write_explained_names, write_explanation};
 pub use incomplete::{unprobed, warnings};
-pub use kill::{write_outcome, write_plan};
+pub use kill::{sockets, write_outcome, write_plan};
 pub use list_csv::write_csv;
 pub use list_json::{USUAL as JSON_COLUMNS, write_json as write_list_json, write_lines as write_json_lines};
 pub use list_tabs::write_tabs;

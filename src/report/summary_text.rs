@@ -8,7 +8,7 @@ use super::{finding, incomplete, time};
 use crate::analysis::{Limit, LimitSubject, Snapshot, World};
 use crate::diagnose::knowledge::title;
 use crate::diagnose::{Judged, Judgement};
-use crate::model::{ForeignText, Percent, Protocol, TcpState};
+use crate::model::{ForeignText, Percent, Protocol, TcpState, plural};
 use crate::query::Align::{Left, Right};
 use crate::query::{
     Cell, Column, ColumnId, DatagramCounter, DestinationColumn, DestinationQuery, Grouped, Grouping,
@@ -99,11 +99,10 @@ impl<W: Write> Page<'_, W> {
         ];
         for (sample, protocol) in counted.into_iter().flatten() {
             let count = sample.table.rows.len() as u64;
-            let plural = if count == 1 { "" } else { "s" };
             if sample.completeness.nothing_was_read() {
                 write!(self.out, "  ? {protocol}sockets")?;
             } else {
-                write!(self.out, "  {} {protocol}socket{plural}", Grouped(count))?;
+                write!(self.out, "  {} {protocol}socket{}", Grouped(count), plural(count))?;
             }
         }
         if !self.snapshot.observed.is_zero() {
@@ -139,11 +138,11 @@ impl<W: Write> Page<'_, W> {
         self.table(&table)?;
         let unjudged = judged.judgements.iter().flat_map(Judgement::unjudged).count();
         if unjudged > 0 {
-            let plural = if unjudged == 1 { "" } else { "s" };
             writeln!(
                 self.out,
-                "{}{unjudged} rule{plural} not judged by this: which and why stands at the end; --interval and tcptop check look longer",
-                if table.is_empty() { "\n" } else { "" }
+                "{}{unjudged} rule{} not judged by this: which and why stands at the end; --interval and tcptop check look longer",
+                if table.is_empty() { "\n" } else { "" },
+                plural(unjudged)
             )?;
         }
         Ok(())
@@ -309,9 +308,12 @@ impl<W: Write> Page<'_, W> {
         self.table(&table)?;
         self.more(view.matching)?;
         if view.untold > 0 {
-            let plural = if view.untold == 1 { "" } else { "s" };
             let untold = Grouped(view.untold as u64);
-            writeln!(self.out, "Of {untold} UDP socket{plural} it is not known what they dropped")?;
+            writeln!(
+                self.out,
+                "Of {untold} UDP socket{} it is not known what they dropped",
+                plural(view.untold)
+            )?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::ast::{Field, Is};
 use super::compile::Filter;
 use super::scene::{Infos, Scene, Truth};
 use crate::analysis::{Analyzer, Snapshot, World};
-use crate::model::{Protocol, Protocols};
+use crate::model::{Protocol, Protocols, plural};
 
 /// A world of the matching sockets.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Narrowed {
     #[must_use]
     pub fn left_out(&self, whole: &World, filter: &Filter) -> Option<String> {
         let n = self.unknown;
-        let s = if n == 1 { "" } else { "s" };
+        let s = plural(n);
         let why = match whole.owners() {
             _ if !filter.needs().owners => String::new(),
             None => "; the processes were not looked at".to_owned(),

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::analysis::World;
+use crate::model::plural;
 use crate::query::kill::{Fate, Group, Listed, NO_LISTENER, Refusal, Target, Verdict};
 use crate::query::{ColumnId, Grouped, cell};
 use crate::tui::app::App;
@@ -81,7 +82,7 @@ fn words(refusal: Refusal) -> String {
 }
 
 fn count(n: usize) -> String {
-    format!("{} socket{}", Grouped(n as u64), if n == 1 { "" } else { "s" })
+    format!("{} socket{}", Grouped(n as u64), plural(n))
 }
 
 /// The lines that always stand above the others, the most important first.
