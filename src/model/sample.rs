@@ -30,6 +30,8 @@ pub enum TableSource {
     SockDiagLegacy,
     /// Two `SOCK_DIAG_BY_FAMILY` dumps.
     SockDiag,
+    /// Listeners and bound sockets through `sock_diag`, connections from the kernel's memory by a BPF program.
+    Memory,
     /// `/proc/net/tcp` and `tcp6`: no cookies, backlogs, drop counts, cgroups or `tcp_info`.
     Procfs,
 }
@@ -47,6 +49,7 @@ impl TableSource {
         match self {
             Self::SockDiagLegacy => "sock_diag (one walk)",
             Self::SockDiag => "sock_diag",
+            Self::Memory => "kernel memory (BPF)",
             Self::Procfs => "/proc/net/tcp",
         }
     }

@@ -4,9 +4,10 @@ use rustix::fd::OwnedFd;
 
 use super::halves;
 use super::intake::Intake;
+use super::shortcut::Shortcut;
 use super::walker::{Errand, Walker, Way};
 use crate::model::{
-    Asked, Completeness, Condition, Gap, ListenerDrops, RowFlags, Table, TableSource, TcpState,
+    Asked, Completeness, Condition, Gap, Host, ListenerDrops, RowFlags, Table, TableSource, TcpState,
 };
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
 use crate::sys::several_processors;
@@ -56,6 +57,14 @@ impl Learned {
     }
 }
 
+/// What asking has told beside sockets.
+#[derive(Default)]
+struct Told {
+    gaps: Vec<Gap>,
+    /// The first error.
+    failure: Option<DumpError>,
+}
+
 /// Dumps TCP tables over `sock_diag`.
 pub struct Dumper {
     walker: Walker,
@@ -66,6 +75,7 @@ pub struct Dumper {
     sees_bound: bool,
     capacity: usize,
     asked: Asked,
+    shortcut: Shortcut,
 }
 
 impl Dumper {
@@ -79,7 +89,14 @@ impl Dumper {
             sees_bound: false,
             capacity: FIRST_ROOM,
             asked: Asked::default(),
+            shortcut: Shortcut::NONE,
         }
+    }
+
+    /// Reads connections from the kernel's memory where that is worthwhile, allowed, and proven to say what a dump says.
+    pub fn with_shortcut(mut self, host: &Host) -> Self {
+        self.shortcut = Shortcut::on(host);
+        self
     }
 
     /// Dumps over a second socket at the same time from now on: each of the two is asked for a part of the connections.
@@ -98,7 +115,8 @@ impl Dumper {
     pub fn resume(socket: DiagSocket, wanted: Wanted, learned: Learned) -> Self {
         let Learned { way, sees_bound, capacity } = learned;
         let walker = Walker::new(socket, wanted, way);
-        Self { walker, second: None, probe: None, sees_bound, capacity, asked: Asked::default() }
+        let (asked, shortcut) = (Asked::default(), Shortcut::NONE);
+        Self { walker, second: None, probe: None, sees_bound, capacity, asked, shortcut }
     }
 
     /// What was learned so far; `None` before the first whole dump.
@@ -123,31 +141,19 @@ impl Dumper {
     pub fn dump(&mut self) -> Result<Dumped, DumpError> {
         // A little room to grow, so that a busy machine does not copy the table at every look.
         let mut intake = Intake::new(self.capacity + self.capacity / 64 + 64);
-        let mut gaps = Vec::new();
+        let mut told = Told::default();
         let listening = TcpState::Listen.bit();
-        let mut failure = None;
-        for (what, states, extensions) in [
-            ("listeners", listening, Extensions::MEMORY),
-            ("connections", ALL_STATES & !listening, Extensions::NONE),
-        ] {
-            let states = states & self.asked.states;
-            if states == 0 {
-                continue;
-            }
-            let apart = states != listening && self.reads_apart();
-            match self.walk(Errand { states, extensions, apart }, &mut intake) {
-                Ok(report) => {
-                    gaps.extend(report.gaps);
-                    if states == listening {
-                        intake.table.listening = u32::try_from(intake.len()).ok();
-                    }
-                }
-                Err(e) => {
-                    gaps.push(Gap::DumpFailed { what, errno: e.errno() });
-                    failure.get_or_insert(e);
-                }
-            }
+        self.errand("listeners", listening, Extensions::MEMORY, &mut intake, &mut told);
+        if self.asked.states & listening != 0 && told.failure.is_none() {
+            intake.table.listening = u32::try_from(intake.len()).ok();
         }
+        let source = if self.past_sock_diag(&mut intake, &mut told) {
+            TableSource::Memory
+        } else {
+            self.errand("connections", ALL_STATES & !listening, Extensions::NONE, &mut intake, &mut told);
+            self.walker.source()
+        };
+        let Told { mut gaps, failure } = told;
         if let Some(e) = failure
             && intake.len() == 0
         {
@@ -176,15 +182,60 @@ impl Dumper {
         // The room that was left for a busy machine's new sockets is given back.
         intake.table.rows.shrink_to_fit();
         intake.drops.sort_unstable_by_key(|d| d.cookie);
-        let source = match self.walker.way {
-            Way::Legacy => TableSource::SockDiagLegacy,
-            Way::PerFamily => TableSource::SockDiag,
-        };
+        if gaps.is_empty() && self.asked == Asked::default() && source != TableSource::Memory {
+            self.shortcut.prove(&mut self.walker.socket, &intake.table);
+        }
         Ok(Dumped {
             table: intake.table,
             listener_drops: intake.drops,
             completeness: Completeness { source, gaps, duplicates: intake.duplicates },
         })
+    }
+
+    /// Asks for sockets in these states, if they are wanted.
+    fn errand(
+        &mut self,
+        what: &'static str,
+        states: u32,
+        extensions: Extensions,
+        intake: &mut Intake,
+        told: &mut Told,
+    ) {
+        let states = states & self.asked.states;
+        if states == 0 {
+            return;
+        }
+        let apart = states != TcpState::Listen.bit() && self.reads_apart();
+        match self.walk(Errand { states, extensions, apart }, intake) {
+            Ok(report) => told.gaps.extend(report.gaps),
+            Err(e) => {
+                told.gaps.push(Gap::DumpFailed { what, errno: e.errno() });
+                told.failure.get_or_insert(e);
+            }
+        }
+    }
+
+    /// Takes what is no listener in without a dump of the connections, if that can be done now; else nothing.
+    fn past_sock_diag(&mut self, intake: &mut Intake, told: &mut Told) -> bool {
+        let before = intake.len();
+        if told.failure.is_some() || self.asked != Asked::default() || !self.shortcut.is_due(self.capacity) {
+            return false;
+        }
+        let asked = self.shortcut.asks_for_bound();
+        if asked {
+            let mut bound = Told::default();
+            let states = TcpState::BoundInactive.bit();
+            self.errand("bound sockets", states, Extensions::NONE, intake, &mut bound);
+            if !bound.gaps.is_empty() {
+                intake.back_to(before);
+                return false;
+            }
+        }
+        let taken = self.shortcut.take(&mut self.walker.socket, asked, intake);
+        if !taken {
+            intake.back_to(before);
+        }
+        taken
     }
 
     /// Asks once more, for the sockets whose ports the kernel chose: no reply says so.

@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fd::OwnedFd;
 
-use crate::model::{ListenerDrops, SocketRow, Table, TcpState};
+use crate::model::{ListenerDrops, Origin, SocketRow, Table, TcpState};
 use crate::wire::inet_diag::{Reply, decode_drops};
 
 /// How far back a row may come again. The kernel resumes a dump at a position inside a hash chain, so an insertion
@@ -97,6 +97,28 @@ impl Intake {
         if let Some(at) = self.table.rows.iter().position(ours) {
             self.table.rows.remove(at);
         }
+    }
+
+    /// Forgets what came after so many sockets.
+    pub(super) fn back_to(&mut self, len: usize) {
+        // Places of rows among the latest that are no more are harmless: cookies are compared.
+        self.table.rows.truncate(len);
+        self.bound.retain(|_, at| (*at as usize) < len);
+    }
+
+    /// The bound sockets that have not come again as something else.
+    pub(super) fn bound_rows(&self) -> impl Iterator<Item = (SocketRow, Origin)> {
+        let rows = self.table.rows.iter().filter(|row| row.state == TcpState::BoundInactive);
+        rows.map(|row| (*row, self.table.origin(row)))
+    }
+
+    /// Takes a bound socket of an earlier table in.
+    pub(super) fn keep_bound(&mut self, row: &SocketRow, origin: Origin) {
+        let at = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let mut row = *row;
+        row.origin = self.table.intern(origin);
+        self.bound.insert(row.cookie(), at);
+        self.table.rows.push(row);
     }
 
     /// How many sockets have come.

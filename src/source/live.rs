@@ -56,6 +56,9 @@ impl Live {
     pub fn open(options: LiveOptions) -> Self {
         let mut live = Self::closed(options, current_netns(), Instant::now());
         live.connect();
+        if !options.hurry {
+            live.dumper = live.dumper.map(|dumper| dumper.with_shortcut(&live.host));
+        }
         live
     }
 

@@ -1,10 +1,12 @@
 //! Where samples come from. Everything to the right of a [`Source`] is the same for a live machine and a recording.
 
+pub mod direct;
 mod dump;
 mod halves;
 pub mod intake;
 mod live;
 mod many;
+mod shortcut;
 mod udp;
 mod walker;
 
@@ -13,6 +15,7 @@ use crate::model::{Asked, Host, Origin, Protocols, Sample, SocketDetail, SocketR
 pub use dump::Wanted;
 pub use live::{Live, LiveOptions};
 pub use many::{Many, Target};
+pub use shortcut::BOUND_EVERY;
 
 /// Why a look failed as a whole.
 #[derive(Debug, thiserror::Error)]

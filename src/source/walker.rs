@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::Wanted;
 use super::intake::Intake;
-use crate::model::Condition;
+use crate::model::{Condition, TableSource};
 use crate::sys::diag::{DiagSocket, DumpError, DumpReport};
 use crate::wire::bytecode::program;
 use crate::wire::inet_diag::Reply;
@@ -51,6 +51,14 @@ pub struct Walker {
 impl Walker {
     pub fn new(socket: DiagSocket, wanted: Wanted, way: Way) -> Self {
         Self { socket, way, wanted, program: Vec::new() }
+    }
+
+    /// What a table that comes from here says of itself.
+    pub const fn source(&self) -> TableSource {
+        match self.way {
+            Way::Legacy => TableSource::SockDiagLegacy,
+            Way::PerFamily => TableSource::SockDiag,
+        }
     }
 
     /// Asks only for sockets that meet a condition from now on, or for all if it is too long to be asked.

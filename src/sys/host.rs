@@ -62,6 +62,23 @@ fn mounted_name(dir: &str, id: (u64, u64)) -> Option<ForeignText> {
     })
 }
 
+/// Ticks of the kernel in a second (`CONFIG_HZ`): a coarse clock moves by one of them (`hrtimer_get_res` in
+/// `kernel/time/posix-timers.c` returns `KTIME_LOW_RES`). 0 if that is no whole number.
+#[must_use]
+pub fn kernel_ticks_per_second() -> u32 {
+    let tick = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse).tv_nsec;
+    let per_second = 1_000_000_000_i64.checked_div(tick).unwrap_or(0);
+    // Ticks of a third of a hundredth of a second are cut to whole nanoseconds.
+    u32::try_from(per_second).unwrap_or(0)
+}
+
+/// Whether user ids are the kernel's own: this process is in the initial user namespace, or in one that changes none.
+#[must_use]
+pub fn user_ids_are_the_kernels() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Whether this program may use more than one processor, as it was at the first question.
 #[must_use]
 pub fn several_processors() -> bool {

@@ -1,5 +1,6 @@
 //! Every touch of the operating system, and no interpretation. The only place with `unsafe` code.
 
+pub mod bpf;
 pub mod destroy;
 pub mod diag;
 mod host;
@@ -17,7 +18,9 @@ pub mod rtnl;
 mod socket_options;
 pub mod sockopt;
 
-pub use host::{current_netns, read_host, several_processors};
+pub use host::{
+    current_netns, kernel_ticks_per_second, read_host, several_processors, user_ids_are_the_kernels,
+};
 pub use kernel_log::KernelLog;
 pub use proc_facts::{FactsReader, read_facts};
 pub use procfs_table::{read_procfs_table, read_procfs_udp};

@@ -79,6 +79,9 @@ pub fn notes(app: &App) -> Vec<Note> {
                 format!("{whose}read from {}: {}", proc_files(sample.protocol), without(sample.protocol)),
             );
         }
+        if complete.source == TableSource::Memory {
+            quiet.push(format!("{whose}bound but unconnected sockets are read at every fourth look"));
+        }
         for gap in &complete.gaps {
             match gap {
                 Gap::BoundInactiveHidden => quiet.push(format!("{whose}{gap}")),

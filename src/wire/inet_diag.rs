@@ -6,6 +6,9 @@ use zerocopy::byteorder::{big_endian, native_endian};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use self::attributes::{Told, attr, number, usual};
+
+/// Numbers of attributes, for who writes what is read here.
+pub(super) use self::attributes::attr as attribute;
 use super::netlink::Attributes;
 use crate::model::{
     Endpoint, ForeignText, Ip, Origin, RowFlags, SkMemInfo, SocketDetail, SocketRow, TcpInfo, TcpState,
@@ -36,6 +39,9 @@ struct DiagMsg {
 }
 
 const _: () = assert!(size_of::<DiagMsg>() == 72);
+
+/// Where the attributes of a reply begin.
+pub(super) const ATTRIBUTES: i16 = 72;
 
 fn c_string(payload: &[u8]) -> ForeignText {
     ForeignText::from_bytes(payload.split(|b| *b == 0).next().unwrap_or_default())

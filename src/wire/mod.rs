@@ -4,6 +4,8 @@
 //! What is valid is kept, what is not is counted.
 #![deny(clippy::indexing_slicing)]
 
+mod bpf;
+mod btf;
 pub mod bytecode;
 mod cgroup_path;
 pub mod inet_diag;
@@ -22,6 +24,7 @@ mod proc_tcp;
 mod proc_text;
 mod proc_udp;
 pub mod request;
+pub mod table_walk;
 
 pub use cgroup_path::cgroup;
 pub use proc_cgroups::hierarchies;

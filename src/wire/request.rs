@@ -169,6 +169,15 @@ pub fn exact(row: &SocketRow, ifindex: u32, seq: u32) -> Vec<u8> {
     finish(one(row, ifindex, Extensions::DETAIL), NLM_F_REQUEST, seq)
 }
 
+/// The same about whatever socket has the addresses and ports of a row now, with no more than a dump tells.
+#[must_use]
+pub fn by_addresses(row: &SocketRow, ifindex: u32, seq: u32) -> Vec<u8> {
+    let mut any = *row;
+    // INET_DIAG_NOCOOKIE (include/uapi/linux/inet_diag.h).
+    any.set_cookie(u32::MAX, u32::MAX);
+    finish(one(&any, ifindex, Extensions::NONE), NLM_F_REQUEST, seq)
+}
+
 /// The order to close one socket (`SOCK_DESTROY`), to be acknowledged.
 #[must_use]
 pub fn destroy(row: &SocketRow, ifindex: u32, seq: u32) -> Vec<u8> {

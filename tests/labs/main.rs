@@ -12,6 +12,7 @@ mod healthy;
 mod info;
 mod keepalive;
 mod kill;
+mod memory;
 mod namespaces;
 mod observer;
 mod oracle;

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use crate::model::RowFlags;
 
 /// Attribute numbers of a reply.
-pub(super) mod attr {
+pub(in crate::wire) mod attr {
     pub const INFO: u16 = 2;
     pub const CONG: u16 = 4;
     pub const SKMEMINFO: u16 = 7;

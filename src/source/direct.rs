@@ -1,0 +1,111 @@
+//! Connections from the kernel's memory: a third of what a dump of them costs, for whoever may load a BPF program.
+
+use std::io;
+
+use super::intake::Intake;
+use crate::model::{Host, Privileges};
+use crate::sys::bpf::{self, Program};
+use crate::sys::diag::DiagSocket;
+use crate::sys::{kernel_ticks_per_second, user_ids_are_the_kernels};
+use crate::wire::inet_diag::decode_row;
+use crate::wire::request::by_addresses;
+use crate::wire::table_walk::{BUFFER, Layout, Progress, Viewer, program, replies};
+
+/// So many sockets of a look may be asked for one by one, which costs twice what a dump takes for one.
+const FEW: usize = 64;
+
+/// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
+const NET_ADMIN: u64 = 1 << 12;
+
+/// The program, loaded.
+pub struct Direct {
+    program: Program,
+}
+
+/// Why a walk says nothing; a dump says it all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsaid {
+    /// The table changed under it in a way that may have hidden sockets, or a chain was too long.
+    Changed,
+    /// Too many sockets have no cookie yet: nobody has ever asked the kernel for them.
+    New,
+    /// The program could not be run.
+    Refused,
+}
+
+impl Direct {
+    /// Writes the program for the kernel that runs, and loads it.
+    ///
+    /// # Errors
+    /// What reading the kernel's types or loading says; `Unsupported` where this kernel keeps something elsewhere.
+    pub fn open(host: &Host) -> io::Result<Self> {
+        if !user_ids_are_the_kernels() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let layout = Layout::read(&bpf::kernel_types()?).ok_or(io::ErrorKind::Unsupported)?;
+        let Privileges { effective, .. } = host.privileges;
+        let viewer = Viewer { hz: kernel_ticks_per_second(), marks: effective & NET_ADMIN != 0 };
+        Ok(Self { program: Program::load(BUFFER, |map| program(&layout, viewer, map))? })
+    }
+
+    /// Takes every connection of the calling thread's network namespace in. Those that have no cookie yet are asked for over
+    /// `socket`, which gives them one.
+    ///
+    /// # Errors
+    /// [`Unsaid`]; then nothing was taken in.
+    pub fn walk(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
+        let before = intake.len();
+        let walked = self.walk_on(socket, intake);
+        if walked.is_err() {
+            intake.back_to(before);
+        }
+        walked
+    }
+
+    fn walk_on(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
+        let mut few = FEW.max(intake.room() / 16);
+        let mut progress = Progress::default();
+        loop {
+            let begun = progress.bucket;
+            let mut words = progress.words();
+            self.program.run(&mut words).map_err(|_| Unsaid::Refused)?;
+            progress = Progress::from_words(words);
+            for reply in replies(self.program.buffer(), progress.sockets) {
+                if has_cookie(reply) {
+                    intake.take(reply);
+                } else {
+                    few = few.checked_sub(1).ok_or(Unsaid::New)?;
+                    ask(socket, reply, intake);
+                }
+            }
+            if progress.strayed > 0 || progress.cut > 0 || progress.bucket <= begun {
+                return Err(Unsaid::Changed);
+            }
+            if progress.whole() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn has_cookie(reply: &[u8]) -> bool {
+    reply.get(44..52).is_some_and(|cookie| cookie.iter().any(|byte| *byte != 0))
+}
+
+/// Asks for a socket that was found. One that is gone since is gone.
+fn ask(socket: &mut DiagSocket, reply: &[u8], intake: &mut Intake) {
+    let Some((row, origin)) = decode_row(reply) else {
+        intake.malformed += 1;
+        return;
+    };
+    let answered = socket.ask(
+        |seq| by_addresses(&row, origin.ifindex, seq),
+        |reply| {
+            intake.take(reply);
+            Some(())
+        },
+    );
+    if answered.is_err() {
+        intake.malformed += 1;
+    }
+}

@@ -1,0 +1,237 @@
+//! When connections are read from the kernel's memory and when they are dumped.
+
+use rustc_hash::FxHashMap;
+
+use super::direct::{Direct, Unsaid};
+use super::intake::Intake;
+use crate::model::{Endpoint, Host, Origin, RowFlags, SocketRow, Table, TcpState};
+use crate::sys::diag::DiagSocket;
+
+/// From so many sockets on it is worth it: both ways walk the empty buckets, and a dump of a few sockets is cheap.
+const WORTHWHILE: usize = 2048;
+
+/// For how many looks dumps are taken when too many sockets have no cookie: on a machine where connections come and go that
+/// fast it is the same at the next look.
+const REST: u32 = 10;
+
+/// Bound, unconnected sockets are asked for at every so manieth look: they are found through the table of local ports, in which
+/// the kernel passes every connection. Nothing of them changes but that they connect, which is seen, or are closed.
+pub const BOUND_EVERY: u32 = 4;
+
+/// How far the milliseconds of a timer may be apart in two looks one after the other: far more than the looks are.
+const APART_MS: u32 = 5_000;
+
+/// The way to connections past `sock_diag`.
+pub struct Shortcut(State);
+
+enum State {
+    /// It was not asked for, is not to be had, or has not said what a dump says.
+    None,
+    /// To be tried beside a dump, but not beside the first: somebody waits for that.
+    Untried { host: Host, dumped: bool },
+    /// It has said what a dump says.
+    Proven(Box<Proven>),
+}
+
+struct Proven {
+    direct: Direct,
+    /// Too many sockets were new to it lately: looks left to rest.
+    rest: u32,
+    /// Bound sockets as they were asked for last, and for how many looks they are kept.
+    bound: Vec<(SocketRow, Origin)>,
+    keep: u32,
+}
+
+impl Shortcut {
+    /// Dumps only.
+    pub const NONE: Self = Self(State::None);
+
+    /// The shortcut where it is worthwhile, allowed, and proven to say what a dump says.
+    pub fn on(host: &Host) -> Self {
+        Self(State::Untried { host: host.clone(), dumped: false })
+    }
+
+    /// Whether it is to be taken at this look, at a table that had so many sockets.
+    pub fn is_due(&mut self, sockets: usize) -> bool {
+        let State::Proven(proven) = &mut self.0 else { return false };
+        let rested = proven.rest == 0;
+        proven.rest = proven.rest.saturating_sub(1);
+        rested && sockets >= WORTHWHILE
+    }
+
+    /// Whether bound sockets are to be asked for before it is taken.
+    pub fn asks_for_bound(&self) -> bool {
+        matches!(&self.0, State::Proven(proven) if proven.keep == 0)
+    }
+
+    /// Takes every connection in, and bound sockets as they were, unless they were asked for just now; `false` if all have to
+    /// be dumped.
+    pub fn take(&mut self, socket: &mut DiagSocket, asked_for_bound: bool, intake: &mut Intake) -> bool {
+        let State::Proven(proven) = &mut self.0 else { return false };
+        if !asked_for_bound {
+            proven.bound.iter().for_each(|(row, origin)| intake.keep_bound(row, *origin));
+        }
+        let (kept, duplicates) = (proven.bound.len(), intake.duplicates);
+        match proven.direct.walk(socket, intake) {
+            Ok(()) => {
+                proven.bound = intake.bound_rows().collect();
+                if asked_for_bound {
+                    proven.keep = BOUND_EVERY - 1;
+                } else {
+                    // One that connected did not come twice from the kernel.
+                    let connected = kept.saturating_sub(proven.bound.len());
+                    intake.duplicates = intake
+                        .duplicates
+                        .saturating_sub(u32::try_from(connected).unwrap_or(0))
+                        .max(duplicates);
+                    proven.keep -= 1;
+                }
+                return true;
+            }
+            Err(Unsaid::Changed) => proven.keep = 0,
+            Err(Unsaid::New) => (proven.rest, proven.keep) = (REST, 0),
+            Err(Unsaid::Refused) => self.0 = State::None,
+        }
+        false
+    }
+
+    /// Takes the same connections that were just dumped, and compares.
+    pub fn prove(&mut self, socket: &mut DiagSocket, table: &Table) {
+        let State::Untried { host, dumped } = &mut self.0 else { return };
+        if table.rows.len() < WORTHWHILE || !std::mem::replace(dumped, true) {
+            return;
+        }
+        let Ok(mut direct) = Direct::open(host) else {
+            self.0 = State::None;
+            return;
+        };
+        let mut intake = Intake::new(table.rows.len());
+        self.0 = match direct.walk(socket, &mut intake) {
+            // Not now: the table changes too much to compare anything.
+            Err(Unsaid::Changed | Unsaid::New) => return,
+            Ok(()) if agree(table, &intake.table) => {
+                State::Proven(Box::new(Proven { direct, rest: 0, bound: Vec::new(), keep: 0 }))
+            }
+            Ok(()) | Err(Unsaid::Refused) => State::None,
+        };
+    }
+}
+
+/// Whether two looks at the same table, one right after the other, say the same of its connections: what proves that the
+/// program reads this kernel rightly. A few sockets may have changed between them, but not in what a connection keeps for life.
+fn agree(dumped: &Table, walked: &Table) -> bool {
+    let connection = |row: &&SocketRow| !matches!(row.state, TcpState::Listen | TcpState::BoundInactive);
+    let known: FxHashMap<u64, &SocketRow> =
+        dumped.rows.iter().filter(connection).map(|row| (row.cookie(), row)).collect();
+    let mut met = 0;
+    // By the timer that the dump tells: how many there are, and how many are the same.
+    let mut timers: FxHashMap<u8, (usize, usize)> = FxHashMap::default();
+    for row in &walked.rows {
+        let Some(other) = known.get(&row.cookie()) else { continue };
+        let both_full = [row, other].iter().all(|r| r.flags.has(RowFlags::FULL));
+        let cgroup = |row, table: &Table| table.origin(row).cgroup_id.filter(|_| both_full);
+        if for_life(row) != for_life(other) || cgroup(row, walked) != cgroup(other, dumped) {
+            return false;
+        }
+        met += 1;
+        let mut alike = *row;
+        (alike.expires_ms, alike.origin) = (other.expires_ms, other.origin);
+        let same = alike == **other && row.expires_ms.abs_diff(other.expires_ms) <= APART_MS;
+        let (all, equal) = timers.entry(other.timer_raw).or_default();
+        (*all, *equal) = (*all + 1, *equal + usize::from(same));
+    }
+    let few = |n: usize| n / 32 + 8;
+    let most = known.len().max(walked.rows.len());
+    met + few(most) >= most && timers.values().all(|(all, equal)| equal + few(*all) >= *all)
+}
+
+/// What a connection keeps while it lasts, a mini-socket at its end included. Beside this only a full socket has a cgroup.
+fn for_life(row: &SocketRow) -> (Endpoint, Endpoint, bool) {
+    (row.local_endpoint(), row.peer_endpoint(), row.flags.has(RowFlags::V6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Ip;
+
+    /// So many connections, each with an owner.
+    fn table(n: u16) -> Table {
+        let mut table = Table::default();
+        let peer = Endpoint { addr: Ip::from_v4_octets([10, 0, 0, 2]), port: 443 };
+        for port in 0..n {
+            let local = Endpoint { addr: Ip::from_v4_octets([10, 0, 0, 1]), port };
+            let mut row = SocketRow::new(TcpState::Established, local, peer);
+            row.set_cookie(u32::from(port) + 1, 0);
+            row.origin = table.intern(Origin { uid: u32::from(port % 7), ..Origin::default() });
+            table.rows.push(row);
+        }
+        table
+    }
+
+    fn changed(n: u16, change: impl Fn(&mut SocketRow)) -> Table {
+        let mut table = table(n);
+        table.rows.iter_mut().for_each(change);
+        table
+    }
+
+    #[test]
+    fn the_same_table_agrees_in_any_order_and_a_little_later() {
+        let mut later = changed(1000, |row| row.expires_ms += 900);
+        later.rows.reverse();
+        later.rows.truncate(990);
+        later.rows[..5].iter_mut().for_each(|row| row.recv_q = 9);
+        assert!(agree(&table(1000), &later));
+    }
+
+    #[test]
+    fn listeners_and_bound_sockets_are_not_compared() {
+        let mut dumped = table(1000);
+        for state in [TcpState::Listen, TcpState::BoundInactive] {
+            let more = changed(400, |row| (row.state, row.send_q) = (state, 128));
+            dumped.rows.extend(more.rows.iter().map(|row| {
+                let mut row = *row;
+                row.set_cookie(0, 7 + u32::from(row.local_port));
+                row
+            }));
+        }
+        assert!(agree(&dumped, &table(1000)));
+    }
+
+    #[test]
+    fn a_field_that_is_read_wrongly_does_not_agree() {
+        let wrong: [fn(&mut SocketRow); 8] = [
+            |row| row.local_port += 1,
+            |row| row.inode += 1,
+            |row| row.recv_q += 1,
+            |row| row.timer_raw += 1,
+            |row| row.state = TcpState::CloseWait,
+            |row| row.flags = row.flags.with(RowFlags::BIND_NO_PORT),
+            |row| row.expires_ms += 60_000,
+            |row| row.retrans += 1,
+        ];
+        for (n, wrong) in wrong.into_iter().enumerate() {
+            assert!(!agree(&table(1000), &changed(1000, wrong)), "{n}");
+        }
+    }
+
+    #[test]
+    fn what_a_connection_keeps_must_be_the_same_in_each() {
+        let once = |row: &mut SocketRow| row.peer_port += u16::from(row.local_port == 500);
+        assert!(!agree(&table(1000), &changed(1000, once)));
+    }
+
+    #[test]
+    fn a_timer_that_few_have_must_be_seen_on_most_of_them() {
+        let few = |row: &mut SocketRow| row.timer_raw = 2 * u8::from(row.local_port < 12);
+        assert!(!agree(&changed(1000, few), &table(1000)));
+        assert!(agree(&changed(1000, few), &changed(1000, few)));
+    }
+
+    #[test]
+    fn sockets_that_are_not_there_do_not_agree() {
+        assert!(!agree(&table(1000), &table(900)));
+        assert!(!agree(&table(900), &table(1000)));
+        assert!(!agree(&table(1000), &Table::default()));
+    }
+}
