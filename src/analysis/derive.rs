@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::growth::Baseline;
-use super::join::{Gone, Joined, join};
+use super::held::sought;
+use super::join::{Carried, Earlier, Gone, Joined, join};
 use super::limits::limits;
 use super::listeners::ListenerIndex;
 use super::moved::Moved;
@@ -64,7 +65,7 @@ impl Default for Analyzer {
 
 /// What is known of a part beforehand.
 struct Known<'a> {
-    track: Vec<Track>,
+    carried: Carried,
     drop_growth_per_min: Vec<Option<f32>>,
     udp: Option<Arc<Snapshot>>,
     whole: &'a Snapshot,
@@ -110,9 +111,13 @@ impl Analyzer {
             ..whole.sample.about()
         };
         let track = |at: &u32| whole.track.get(*at as usize).copied();
+        let held = |at: &u32| whole.held.get(*at as usize).copied();
         let drops = |at: &u32| whole.drop_growth_per_min.get(*at as usize).copied();
         let known = Known {
-            track: rows.iter().filter_map(track).collect(),
+            carried: Carried {
+                track: rows.iter().filter_map(track).collect(),
+                held: rows.iter().filter_map(held).collect(),
+            },
             drop_growth_per_min: rows.iter().filter_map(drops).collect(),
             udp,
             whole,
@@ -132,15 +137,14 @@ impl Analyzer {
         let previous = self.previous.take();
         let elapsed = previous.as_ref().map(|p| sample.taken.mono.saturating_sub(p.sample.taken.mono));
 
-        let mut track = Vec::new();
-        let joined = self.remember(previous.as_deref(), &sample, observed, &mut track);
+        let (joined, carried) = self.remember(previous.as_deref(), &sample, observed);
         let drop_growth_per_min = match &known {
             Some(known) => known.drop_growth_per_min.clone(),
             None => self.grow_drops(&sample, observed),
         };
         let mut udp = known.as_mut().and_then(|known| known.udp.take());
-        let (track_of_whole, whole) = known.map(|k| (k.track, k.whole)).unzip();
-        let mut track = track_of_whole.unwrap_or(track);
+        let (of_whole, whole) = known.map(|k| (k.carried, k.whole)).unzip();
+        let Carried { mut track, held } = of_whole.unwrap_or(carried);
         let churn = joined.as_ref().zip(elapsed).map(|(j, dt)| churn(j, dt));
         self.limbo = joined.map(|j| j.gone).unwrap_or_default();
         self.limbo.truncate(LIMBO_MAX);
@@ -165,8 +169,10 @@ impl Analyzer {
         {
             udp = Some(self.udp.get_or_insert_default().derive_owned(*of_udp, owners.clone()));
         }
+        let before = whole.or(previous.as_deref()).and_then(|s| s.owners.as_deref());
+        let held = sought(&sample.table.rows, held, owners.as_deref(), before);
         let processes = owners.as_deref().map_or_else(Vec::new, |owners| {
-            let mut aggs = self.processes.count(&sample.table.rows, &track, owners, observed);
+            let mut aggs = self.processes.count((&sample.table.rows, &track, &held), owners, observed);
             if whole.is_some() {
                 // What a process holds in no table is no part of a part.
                 aggs.retain(|agg| agg.tally.counts.total() > 0);
@@ -222,6 +228,7 @@ impl Analyzer {
             counters_reset: rates.reset,
             went_back: rates.went_back,
             owners,
+            held,
             options: Arc::default(),
             processes,
             limits: limits.known,
@@ -231,25 +238,26 @@ impl Analyzer {
         snapshot
     }
 
-    /// Fills `track` for every row; what came and went, where cookies tell.
+    /// What came and went, where cookies tell, and what is known of every row.
     fn remember(
         &mut self,
         previous: Option<&Snapshot>,
         sample: &Sample,
         observed: Duration,
-        track: &mut Vec<Track>,
-    ) -> Option<Joined> {
+    ) -> (Option<Joined>, Carried) {
         let rows = &sample.table.rows;
         let now_ds = u32::try_from(observed.as_millis() / 100).unwrap_or(u32::MAX);
         let has_cookies = sample.completeness.source != TableSource::Procfs;
         match previous {
             Some(p) if has_cookies && p.sample.completeness.source != TableSource::Procfs => {
-                Some(join(&p.sample.table.rows, &p.track, &self.limbo, rows, now_ds, track))
+                let earlier = Earlier { rows: &p.sample.table.rows, track: &p.track, held: &p.held };
+                let (joined, carried) = join(earlier, &self.limbo, rows, now_ds);
+                (Some(joined), carried)
             }
             // At the first look, or without cookies, nothing is known of any socket's past.
             _ => {
-                track.resize(rows.len(), Track::new(now_ds, true, false));
-                None
+                let track = vec![Track::new(now_ds, true, false); rows.len()];
+                (None, Carried { track, held: Vec::new() })
             }
         }
     }

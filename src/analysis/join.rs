@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Track;
+use super::{Held, Track};
 use crate::model::{SocketRow, TcpState};
 
 /// How far a cursor looks ahead for a match: a few hash chains.
@@ -45,20 +45,46 @@ fn carry(row: &SocketRow, state: TcpState, track: Track, now_ds: u32) -> Track {
     }
 }
 
-/// Fills `out` with the memory of each row of `new`. `limbo` are the sockets that went away at the previous look: a
-/// dump can miss a socket that never changed, and its age must survive that.
-pub fn join(
-    old: &[SocketRow],
-    old_track: &[Track],
-    limbo: &[Gone],
-    new: &[SocketRow],
-    now_ds: u32,
-    out: &mut Vec<Track>,
-) -> Joined {
-    out.clear();
-    out.reserve_exact(new.len());
+/// The rows of an earlier dump, with what is known of each.
+#[derive(Clone, Copy)]
+pub struct Earlier<'a> {
+    /// The rows.
+    pub rows: &'a [SocketRow],
+    /// What is remembered of each.
+    pub track: &'a [Track],
+    /// Who holds each; empty where that is not known.
+    pub held: &'a [Held],
+}
+
+impl Earlier<'_> {
+    /// Who holds the socket of `row`, if it is the one at this place and belongs to the same file.
+    fn holder_at(&self, place: usize, row: &SocketRow) -> Held {
+        let same = self.rows.get(place).is_some_and(|was| was.inode == row.inode);
+        self.held.get(place).copied().filter(|_| same).unwrap_or(Held::UNSOUGHT)
+    }
+}
+
+/// What is known of each row of a dump from an earlier one.
+#[derive(Default)]
+pub struct Carried {
+    /// What is remembered of each.
+    pub track: Vec<Track>,
+    /// Who holds each, as far as that can be carried over; empty where it was not known of the earlier ones.
+    pub held: Vec<Held>,
+}
+
+/// Carries what is known of the sockets of `earlier` over to the rows of `new`. `limbo` are the sockets that went away at
+/// the previous look: a dump can miss a socket that never changed, and its age must survive that.
+pub fn join(earlier: Earlier<'_>, limbo: &[Gone], new: &[SocketRow], now_ds: u32) -> (Joined, Carried) {
+    let old = earlier.rows;
+    let mut carried = Carried { track: Vec::with_capacity(new.len()), held: Vec::new() };
+    let tells_holders = !earlier.held.is_empty();
+    if tells_holders {
+        carried.held.reserve_exact(new.len());
+    }
+    let out = &mut carried.track;
     let fresh = Track::new(now_ds, false, false);
-    let track_at = |j: usize| old_track.get(j).copied().unwrap_or(fresh);
+    let track_at = |j: usize| earlier.track.get(j).copied().unwrap_or(fresh);
     let mut unmatched_new: Vec<u32> = Vec::new();
     let mut unmatched_old: Vec<u32> = Vec::new();
     let mut j = 0;
@@ -72,11 +98,17 @@ pub fn join(
             if let Some(was) = old.get(j) {
                 out.push(carry(row, was.state, track_at(j), now_ds));
             }
+            if tells_holders {
+                carried.held.push(earlier.holder_at(j, row));
+            }
             j += 1;
             lost = 0;
             continue;
         }
         out.push(fresh);
+        if tells_holders {
+            carried.held.push(Held::UNSOUGHT);
+        }
         unmatched_new.push(u32::try_from(i).unwrap_or(u32::MAX));
         lost += 1;
         if lost % LOST_AFTER == 0
@@ -96,7 +128,8 @@ pub fn join(
         }
     }
     unmatched_old.extend((j..old.len()).filter_map(|n| u32::try_from(n).ok()));
-    settle(old, &track_at, limbo, new, now_ds, (&unmatched_old, &unmatched_new), out)
+    let joined = settle(old, &track_at, limbo, new, now_ds, (&unmatched_old, &unmatched_new), out);
+    (joined, carried)
 }
 
 /// How far `ahead` must be advanced so that its next row is one of the next rows of `new`.
@@ -144,6 +177,7 @@ mod tests {
     use super::*;
     use crate::model::{Endpoint, Ip};
     use proptest::prelude::*;
+    use rustc_hash::FxHashSet;
 
     fn row(cookie: u32, state: TcpState) -> SocketRow {
         let end = Endpoint { addr: Ip::V4_ANY, port: 1 };
@@ -168,10 +202,22 @@ mod tests {
     fn check(old: &[SocketRow], new: &[SocketRow]) {
         let tracks: Vec<_> =
             (0..old.len()).map(|n| Track::new(u32::try_from(n).unwrap(), n % 3 == 0, n % 2 == 0)).collect();
-        let mut out = Vec::new();
-        let joined = join(old, &tracks, &[], new, 99_999, &mut out);
+        // Each socket is held by another process, and one in three had another file then.
+        let held: Vec<_> = (0..old.len()).map(|n| Held::of_one(u32::try_from(n).unwrap())).collect();
+        let mut old = old.to_vec();
+        old.iter_mut().zip(0..).for_each(|(r, n)| r.inode = u32::from(n % 3 == 0));
+        let old = &old[..];
+        let of: FxHashMap<u64, Held> = old.iter().zip(&held).map(|(r, h)| (r.cookie(), *h)).collect();
+        let filed: FxHashSet<u64> = old.iter().filter(|r| r.inode != 0).map(SocketRow::cookie).collect();
+        let earlier = Earlier { rows: old, track: &tracks, held: &held };
+        let (joined, Carried { track: out, held }) = join(earlier, &[], new, 99_999);
         let (want, new_count, gone) = by_map(old, &tracks, new);
         assert_eq!(out.len(), new.len());
+        assert_eq!(held.len(), if old.is_empty() { 0 } else { new.len() });
+        for (row, held) in new.iter().zip(held).filter(|(_, held)| *held != Held::UNSOUGHT) {
+            assert_eq!(Some(&held), of.get(&row.cookie()));
+            assert!(!filed.contains(&row.cookie()), "it has another file now");
+        }
         for (got, want) in out.iter().zip(want) {
             assert_eq!(*got, want.unwrap_or(Track::new(99_999, false, false)));
         }
@@ -217,18 +263,28 @@ mod tests {
     fn a_change_of_state_restarts_the_age_and_keeps_what_is_known_of_keepalive() {
         let old = [row(1, TcpState::Established), row(2, TcpState::Established)];
         let new = [row(1, TcpState::CloseWait), row(2, TcpState::Established)];
-        let mut out = Vec::new();
-        join(&old, &[Track::new(5, true, true); 2], &[], &new, 70, &mut out);
-        assert_eq!(out, [Track::new(70, false, true), Track::new(5, true, true)]);
+        let earlier = Earlier { rows: &old, track: &[Track::new(5, true, true); 2], held: &[] };
+        let (_, carried) = join(earlier, &[], &new, 70);
+        assert_eq!(carried.track, [Track::new(70, false, true), Track::new(5, true, true)]);
+    }
+
+    #[test]
+    fn who_holds_a_socket_is_carried_over_while_it_has_the_same_file() {
+        let old = rows([1, 2, 3]);
+        let mut new = rows([1, 3, 4]);
+        new[1].inode = 7;
+        let held = [1, 2, 3].map(Held::of_one);
+        let (_, carried) = join(Earlier { rows: &old, track: &[], held: &held }, &[], &new, 70);
+        assert_eq!(carried.held, [Held::of_one(1), Held::UNSOUGHT, Held::UNSOUGHT]);
     }
 
     #[test]
     fn a_socket_that_one_dump_missed_keeps_its_age() {
         let old = rows([1]);
         let missed = Gone { cookie: 2, state: TcpState::Established, track: Track::new(3, false, true) };
-        let mut out = Vec::new();
-        let joined = join(&old, &[Track::new(0, true, false)], &[missed], &rows([1, 2]), 70, &mut out);
-        assert_eq!(out[1], Track::new(3, false, true));
+        let earlier = Earlier { rows: &old, track: &[Track::new(0, true, false)], held: &[] };
+        let (joined, carried) = join(earlier, &[missed], &rows([1, 2]), 70);
+        assert_eq!(carried.track[1], Track::new(3, false, true));
         assert_eq!(joined.new, 1, "it was reported gone, so it is reported new");
     }
 }

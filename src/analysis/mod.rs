@@ -5,6 +5,7 @@
 
 mod derive;
 mod growth;
+mod held;
 mod join;
 mod limits;
 mod listeners;
@@ -19,6 +20,7 @@ mod silence;
 mod snapshot;
 
 pub use derive::Analyzer;
+pub use held::Held;
 pub use limits::{Limit, LimitId, LimitSubject, Limits, MissingLimit, limits};
 pub use moved::CounterPast;
 pub use ownership::{NoHolder, Ownership, owner_of};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::growth::Baseline;
-use super::{Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit, Snapshot, Track};
+use super::{Held, Limit, LimitId, LimitSubject, ListenerAgg, MissingLimit, Snapshot, Track};
 use crate::model::{Ip, Keepalive, Owners, Scope, SocketRow, StateCounts, TcpState};
 
 /// How growth of a process is measured.
@@ -91,7 +91,7 @@ impl ProcessAgg {
     }
 }
 
-/// Counts sockets by group. `groups` says of a socket in which groups it is, of which there are `count` so far or more
+/// Counts sockets by group. `groups`, asked of one row after the other, says in which groups a socket is, of which there are `count` so far or more
 /// come up on the way; a socket counts once in each.
 #[must_use]
 pub fn tally(
@@ -144,13 +144,18 @@ impl ProcessCounter {
     /// The processes that hold sockets of the namespace, or sockets that are in no table, by pid.
     pub(super) fn count(
         &mut self,
-        rows: &[SocketRow],
-        track: &[Track],
+        (rows, track, held): (&[SocketRow], &[Track], &[Held]),
         owners: &Owners,
         observed: Duration,
     ) -> Vec<ProcessAgg> {
+        let mut held = held.iter();
         let tallies = tally(rows, track, owners.processes.len(), |row, groups| {
-            groups.extend(owners.holders(row.inode).iter().map(|h| h.process));
+            let Some(held) = held.next() else { return };
+            if held.is_shared() {
+                groups.extend(owners.holders(row.inode).iter().map(|h| h.process));
+            } else {
+                groups.extend(held.first());
+            }
         });
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let fds = || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::{CounterPast, Limit, MissingLimit, PortUse, ProcessAgg};
+use super::{CounterPast, Held, Limit, MissingLimit, PortUse, ProcessAgg};
 use crate::model::{
     Endpoint, Host, Ip, Keepalive, KeepaliveSeen, Owners, Probed, Protocol, Protocols, Sample, Scope,
     SocketRow, StateCounts, TcpState, Unexamined,
@@ -259,6 +259,8 @@ pub struct Snapshot {
     pub went_back: Vec<Box<str>>,
     /// Who holds the sockets, as of the newest scan of the processes; `None` until there was one.
     pub owners: Option<Arc<Owners>>,
+    /// Who holds the socket of each row, in the order of the rows; empty without owners.
+    pub held: Vec<Held>,
     /// What came of asking sockets for their options, by cookie; empty where nobody asked.
     pub options: Arc<FxHashMap<u64, Probed>>,
     /// Processes that hold sockets, by pid; empty without owners.

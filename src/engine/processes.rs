@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashSet;
 
 use super::mailbox::Mailbox;
-use crate::analysis::Snapshot;
+use crate::analysis::{Held, Snapshot};
 use crate::model::{Owners, Sample};
 use crate::sys::processes::{Listed, Scanner, let_others_go_first};
 
@@ -219,9 +219,17 @@ fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
 
 /// Whether a map says of every socket of these looks who holds it, or that nobody can be found.
 fn answers(owners: &Owners, snapshots: &[Arc<Snapshot>]) -> bool {
-    let rows = || snapshots.iter().flat_map(|s| &s.sample.table.rows);
-    let known = |inode| !owners.holders(inode).is_empty() || owners.unheld.contains(&inode);
-    !owners.partial && rows().all(|row| row.inode == 0 || known(row.inode))
+    let is_told = |s: &Snapshot| {
+        // What was derived from this map need not be looked up in it again.
+        let derived = s.owners.as_deref().is_some_and(|of| of.has_holders_of(owners));
+        let held = |at: u32, inode| match s.held.get(at as usize) {
+            Some(held) if derived => *held != Held::NOBODY,
+            _ => !owners.holders(inode).is_empty(),
+        };
+        let mut rows = s.sample.table.rows.iter().zip(0..);
+        rows.all(|(row, at)| row.inode == 0 || held(at, row.inode) || owners.unheld.contains(&row.inode))
+    };
+    !owners.partial && snapshots.iter().all(|s| is_told(s))
 }
 
 /// Time that may be spent: it comes in evenly, and a round that took longer is followed by a pause.
@@ -284,6 +292,23 @@ mod tests {
         assert!(answers(&owners, &look(vec![row(1), row(2)])));
         owners.partial = true;
         assert!(!answers(&owners, &look(vec![row(1)])));
+    }
+
+    #[test]
+    fn what_a_look_was_told_by_the_same_map_is_not_looked_up_and_by_another_is() {
+        let row = |inode| {
+            let mut row = testkit::socket(crate::model::TcpState::Established, "10.0.0.1:80", "10.0.0.2:9");
+            row.inode = inode;
+            row
+        };
+        let owners = |inode| testkit::owners(&[(7, "nginx", &[(inode, 5)])]);
+        let (one, two) = (Arc::new(owners(1)), Arc::new(owners(2)));
+        let look = |inode| {
+            let sample = testkit::sample(vec![row(inode)]);
+            vec![crate::analysis::Analyzer::default().derive_owned(sample, Some(Arc::clone(&one)))]
+        };
+        assert!(answers(&one, &look(1)) && !answers(&one, &look(2)));
+        assert!(answers(&two, &look(2)) && !answers(&two, &look(1)));
     }
 
     #[test]

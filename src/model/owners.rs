@@ -61,10 +61,7 @@ pub struct Process {
 pub struct Owners {
     /// Processes by pid, ascending. Kernel threads are not among them.
     pub processes: Vec<Process>,
-    /// The holder of each socket inode that has one.
-    one: FxHashMap<u32, Holder>,
-    /// The holders of each socket inode that has several.
-    several: FxHashMap<u32, Vec<Holder>>,
+    holders: Arc<Holders>,
     /// Number of the scan, from 1; the map is as old as that.
     pub generation: u64,
     /// Processes whose descriptors could not be read, for want of privileges.
@@ -87,26 +84,14 @@ pub struct Owners {
     pub cgroups: Arc<FxHashMap<u64, Arc<Cgroup>>>,
 }
 
-impl Owners {
-    /// Of so many sockets in no table it is remembered which they are.
-    pub const IN_NO_TABLE: usize = 256;
+/// The holders of each socket inode.
+#[derive(Debug, Default)]
+struct Holders {
+    one: FxHashMap<u32, Holder>,
+    several: FxHashMap<u32, Vec<Holder>>,
+}
 
-    /// A map of processes and the holders `(inode, pid, fd)` of their sockets.
-    #[must_use]
-    pub fn new(mut processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {
-        processes.sort_by_key(|p| p.pid);
-        let place: FxHashMap<u32, u32> = processes.iter().zip(0u32..).map(|(p, n)| (p.pid, n)).collect();
-        let mut owners = Self { processes, ..Self::default() };
-        owners.one.reserve(holders.size_hint().0);
-        for (inode, pid, fd) in holders {
-            if let Some(&process) = place.get(&pid) {
-                owners.add(inode, Holder { process, fd });
-            }
-        }
-        owners.several.values_mut().for_each(|h| h.sort_unstable());
-        owners
-    }
-
+impl Holders {
     fn add(&mut self, inode: u32, holder: Holder) {
         if let Some(all) = self.several.get_mut(&inode) {
             all.push(holder);
@@ -116,6 +101,40 @@ impl Owners {
             self.one.insert(inode, holder);
         }
     }
+}
+
+impl Owners {
+    /// Of so many sockets in no table it is remembered which they are.
+    pub const IN_NO_TABLE: usize = 256;
+
+    /// A map of processes and the holders `(inode, pid, fd)` of their sockets.
+    #[must_use]
+    pub fn new(mut processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {
+        processes.sort_by_key(|p| p.pid);
+        let place: FxHashMap<u32, u32> = processes.iter().zip(0u32..).map(|(p, n)| (p.pid, n)).collect();
+        let mut map = Holders::default();
+        map.one.reserve(holders.size_hint().0);
+        for (inode, pid, fd) in holders {
+            if let Some(&process) = place.get(&pid) {
+                map.add(inode, Holder { process, fd });
+            }
+        }
+        map.several.values_mut().for_each(|h| h.sort_unstable());
+        Self { processes, holders: Arc::new(map), ..Self::default() }
+    }
+
+    /// What became of the same `processes`, by pid, that hold the same sockets by the same descriptors as before.
+    #[must_use]
+    pub fn with_processes(&self, processes: Vec<Process>) -> Self {
+        debug_assert!(processes.iter().map(|p| p.pid).eq(self.processes.iter().map(|p| p.pid)));
+        Self { processes, holders: Arc::clone(&self.holders), ..Self::default() }
+    }
+
+    /// Whether the sockets have the same holders, without a look at any: `false` where that is not known.
+    #[must_use]
+    pub fn has_holders_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.holders, &other.holders)
+    }
 
     /// Who holds a socket, by pid and descriptor; empty when nobody that could be looked at does.
     #[must_use]
@@ -124,9 +143,9 @@ impl Owners {
         if inode == 0 {
             return &[];
         }
-        match self.one.get(&inode) {
+        match self.holders.one.get(&inode) {
             Some(holder) => std::slice::from_ref(holder),
-            None => self.several.get(&inode).map_or(&[], Vec::as_slice),
+            None => self.holders.several.get(&inode).map_or(&[], Vec::as_slice),
         }
     }
 

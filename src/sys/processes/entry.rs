@@ -46,6 +46,8 @@ pub(super) struct Entry {
     threads: u32,
     /// Its sockets and their descriptors, in the order of inodes.
     pub(super) holds: Vec<(u32, u32)>,
+    /// Whether the newest map of all sockets has these.
+    pub(super) mapped: bool,
     /// The round of the last look at its descriptors, 0 for none.
     pub(super) scanned_round: u64,
     pub(super) scanned_at: Option<Instant>,
@@ -62,6 +64,12 @@ impl Entry {
             self.process.fds = Reading::Known(fds);
         }
         changed && !self.kernel_thread
+    }
+
+    /// Whether its name and the like are worth reading again. A kernel thread without descriptors is still one: what it turns
+    /// into by running a program (`call_usermodehelper`) opens some.
+    pub(super) const fn has_texts(&self) -> bool {
+        !(self.kernel_thread && matches!(self.gate.fds, Some(0)))
     }
 
     /// Whether its descriptors could be read when it was last looked at.
@@ -141,6 +149,7 @@ impl Reader {
             kernel_thread: false,
             threads: 1,
             holds: Vec::new(),
+            mapped: false,
             scanned_round: 0,
             scanned_at: None,
             texts_at: Instant::now(),
@@ -212,6 +221,7 @@ impl Reader {
             return false;
         }
         entry.scanned_at = Some(Instant::now());
+        let before = std::mem::take(&mut entry.holds);
         let p = &mut entry.process;
         match held {
             Ok(held) => {
@@ -229,15 +239,10 @@ impl Reader {
                 entry.process.sockets = Reading::Known(inodes.into());
             }
             // It ended meanwhile: the next round will not list it.
-            Err(Errno::NOENT | Errno::SRCH) => {
-                entry.holds.clear();
-                p.sockets = Reading::Known(Arc::default());
-            }
-            Err(e) => {
-                entry.holds.clear();
-                p.sockets = Reading::Unreadable(refused(&format!("/proc/{pid}/fd"), e));
-            }
+            Err(Errno::NOENT | Errno::SRCH) => p.sockets = Reading::Known(Arc::default()),
+            Err(e) => p.sockets = Reading::Unreadable(refused(&format!("/proc/{pid}/fd"), e)),
         }
+        entry.mapped &= entry.holds == before;
         true
     }
 

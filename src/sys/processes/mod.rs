@@ -260,7 +260,7 @@ impl Scanner {
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 return;
             }
-            if entry.texts_at.elapsed() >= TEXT_AGE {
+            if entry.has_texts() && entry.texts_at.elapsed() >= TEXT_AGE {
                 self.reader.refresh(self.proc.as_fd(), entry);
             }
         }
@@ -325,14 +325,24 @@ impl Scanner {
         }
     }
 
+    /// Whether the newest map is that of these processes, and has every socket that is known of them.
+    fn is_mapped(&self, newest: &Owners, processes: &[Process]) -> bool {
+        let same = newest.processes.iter().map(|p| p.pid).eq(processes.iter().map(|p| p.pid));
+        same && self.entries.values().all(|e| e.mapped || e.kernel_thread)
+    }
+
     fn owners(&mut self, listed: &Listed, partial: bool) -> Owners {
         let processes: Vec<Process> =
             self.entries.values().filter(|e| !e.kernel_thread).map(|e| e.process.clone()).collect();
-        let holders = self
-            .entries
-            .values()
-            .flat_map(|e| e.holds.iter().map(|(inode, fd)| (*inode, e.process.pid, *fd)));
-        let mut owners = Owners::new(processes, holders);
+        let newest = self.newest.as_deref().filter(|newest| self.is_mapped(newest, &processes));
+        let mut owners = if let Some(newest) = newest {
+            newest.with_processes(processes)
+        } else {
+            let entries = self.entries.values();
+            let held = entries.flat_map(|e| e.holds.iter().map(|(inode, fd)| (*inode, e.process.pid, *fd)));
+            Owners::new(processes, held)
+        };
+        self.entries.values_mut().for_each(|e| e.mapped = true);
         owners.generation = self.round;
         owners.hidden =
             u32::try_from(self.entries.values().filter(|e| e.is_hidden()).count()).unwrap_or(u32::MAX);

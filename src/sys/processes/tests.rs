@@ -41,6 +41,41 @@ fn a_socket_is_found_and_a_new_one_in_the_next_round() {
 }
 
 #[test]
+fn the_map_of_sockets_is_made_anew_only_for_other_sockets_or_other_processes() {
+    let mut scanner = Scanner::open().unwrap();
+    scanner.round(&listed(&[]), None);
+    let renewed = |scanner: &mut Scanner| {
+        let owners = Arc::new(scanner.owners(&listed(&[]), false));
+        let before = scanner.newest.replace(Arc::clone(&owners)).unwrap();
+        (!before.has_holders_of(&owners)).then_some(owners)
+    };
+    assert!(renewed(&mut scanner).is_none(), "nothing was looked at in between");
+    let me = std::process::id();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(scanner.scan_one(me, &|| false));
+    let owners = renewed(&mut scanner).unwrap();
+    assert_eq!(holder(&owners, inode(&socket)).first().map(|h| h.0), Some(me));
+    assert!(renewed(&mut scanner).is_none());
+    scanner.entries.remove(&me);
+    let owners = renewed(&mut scanner).unwrap();
+    assert!(holder(&owners, inode(&socket)).iter().all(|h| h.0 != me), "the places of processes are others");
+}
+
+#[test]
+fn threads_of_the_kernel_are_not_read_again_unless_they_became_a_program() {
+    let mut scanner = Scanner::open().unwrap();
+    scanner.round(&listed(&[]), None);
+    let entry = scanner.entries.get_mut(&std::process::id()).unwrap();
+    assert!(entry.has_texts());
+    entry.kernel_thread = true;
+    assert!(entry.has_texts(), "it has descriptors");
+    entry.gate.fds = Some(0);
+    assert!(!entry.has_texts());
+    entry.gate.fds = None;
+    assert!(entry.has_texts(), "before Linux 6.2 nobody counts them");
+}
+
+#[test]
 fn what_nobody_holds_is_said_to_be_unheld_and_forgotten_with_its_socket() {
     let mut scanner = Scanner::open().unwrap();
     let nobody = u32::MAX;
