@@ -103,6 +103,12 @@ impl Details {
         if self.marks.may_have(cookie) { self.entries.get(&cookie) } else { None }
     }
 
+    /// Whether nothing is known of any socket.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Takes the answers of one look. A socket that was not asked this time is forgotten: a series has no holes.
     pub fn renew(&mut self, at: Duration, answers: impl Iterator<Item = (u64, SocketDetail)>) {
         let mut old = std::mem::take(&mut self.entries);

@@ -12,6 +12,7 @@ use super::lineage::inherit;
 use super::registry;
 use super::rule::{Context, Family, Held, Rule, Verdict};
 use super::survey::Survey;
+use super::sysctls::LastAudit;
 use crate::analysis::{Snapshot, World};
 use crate::model::{Gap, Host, SocketDetail, SocketRow, TableSource};
 
@@ -73,6 +74,7 @@ impl Judged {
 pub struct Judge {
     rules: Rules,
     details: Details,
+    audit: LastAudit,
     held: Held,
     findings: BTreeMap<(&'static str, Subject), Finding>,
 }
@@ -83,6 +85,7 @@ impl Judge {
         Self {
             rules: rules.collect(),
             details: Details::default(),
+            audit: LastAudit::default(),
             held: Held::default(),
             findings: BTreeMap::new(),
         }
@@ -105,15 +108,17 @@ impl Judge {
         let survey = &Survey::of(snapshot);
         let owners = snapshot.owners.as_deref();
         let rows = &snapshot.sample.table.rows;
+        let audit = self.audit.renew(host, &snapshot.sample.facts);
         let (details, held) = (&self.details, &self.held);
-        let wanted = wants(&mut self.rules, &Context { host, snapshot, survey, owners, details, held });
+        let wanted =
+            wants(&mut self.rules, &Context { host, snapshot, survey, owners, audit, details, held });
         let answers = wanted.iter().filter_map(|n| {
             let row = rows.get(*n as usize)?;
             Some((row.cookie(), ask(row)?))
         });
         self.details.renew(snapshot.observed, answers);
         let (details, held) = (&self.details, &self.held);
-        let context = Context { host, snapshot, survey, owners, details, held };
+        let context = Context { host, snapshot, survey, owners, audit, details, held };
         let (drafts, judgement) = judge(&mut self.rules, &context);
         self.conclude(snapshot.observed, drafts, judgement)
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::details::Details;
 use super::finding::{Draft, Severity, Subject};
 use super::survey::Survey;
+use super::sysctls::AuditRow;
 use super::thresholds::{Section, ThresholdError, Thresholds, ascending};
 use crate::analysis::Snapshot;
 use crate::model::{Host, Owners, Protocols};
@@ -83,6 +84,8 @@ pub struct Context<'a> {
     pub survey: &'a Survey,
     /// Who holds which socket; `None` while it is not known yet.
     pub owners: Option<&'a Owners>,
+    /// The sysctls of the namespace, judged.
+    pub audit: &'a [AuditRow],
     /// Answers to the questions of [`Rule::wants`].
     pub details: &'a Details,
     /// What holds now, for hysteresis.

@@ -3,7 +3,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::analysis::Snapshot;
+use crate::analysis::{PeerAgg, Snapshot};
 use crate::model::{Ip, Keepalive, RowFlags, SocketRow, TcpState, TimerKind};
 
 /// Rows of one kind, as indices into the table.
@@ -87,7 +87,8 @@ pub struct Survey {
     pub self_connected: Picked,
     /// Connections from ports below 1024 on which nobody listens.
     pub from_low_ports: Picked,
-    /// Connections of peers with at least [`Survey::MANY`] of them, by listener; closed ones and half-open ones left out.
+    /// Connections of peers elsewhere with at least [`Survey::MANY`] of them, by listener; closed ones and half-open ones left
+    /// out. A machine that talks to itself leaks nothing that could be named by its address.
     pub bunches: FxHashMap<Bunch, Vec<u32>>,
     /// Ports of listeners to which this namespace has more connections than the listeners have from it.
     pub ports_in_excess: Vec<u16>,
@@ -104,8 +105,8 @@ impl Survey {
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut survey = Self::empty(snapshot);
-        let heavy: FxHashSet<Ip> =
-            snapshot.peers.iter().filter(|p| p.counts.total() >= Self::MANY).map(|p| p.addr).collect();
+        let many = |p: &&PeerAgg| p.counts.total() >= Self::MANY && !p.addr.is_loopback();
+        let heavy: FxHashSet<Ip> = snapshot.peers.iter().filter(many).map(|p| p.addr).collect();
         let mut inner = Inner::default();
         let rows = snapshot.sample.table.rows.iter().zip(&snapshot.track).zip(0u32..);
         for ((row, track), at) in rows {

@@ -9,6 +9,7 @@ use super::knowledge::assert_explained;
 use super::registry;
 use super::rule::{Context, Held, Rule, Verdict};
 use super::survey::Survey;
+use super::sysctls::audit;
 use super::thresholds::Thresholds;
 use crate::analysis::Analyzer;
 use crate::model::{
@@ -165,11 +166,13 @@ impl Bench {
     pub fn judge(&mut self, rule: &mut dyn Rule) -> Verdict {
         let snapshot = self.next();
         let survey = Survey::of(&snapshot);
+        let audit = audit(&self.host, &snapshot.sample.facts);
         let context = |details| Context {
             host: &self.host,
             snapshot: &snapshot,
             survey: &survey,
             owners: self.owners.as_ref(),
+            audit: &audit,
             details,
             held: &self.held,
         };

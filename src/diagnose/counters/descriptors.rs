@@ -1,7 +1,5 @@
 //! Descriptors run out.
 
-use rustc_hash::FxHashSet;
-
 use crate::analysis::{LimitId, ListenerAgg};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Levels, Rule, Verdict};
@@ -99,30 +97,15 @@ fn fullest_queue<'a>(
 
 /// The processes that are near their limit and have a socket in this namespace.
 fn near_limit<'a>(context: &Context<'_>, owners: &'a Owners, at_least: f64) -> Vec<&'a Process> {
-    let mut near: Vec<&Process> =
-        owners.processes.iter().filter(|p| ratio(p).is_some_and(|r| r >= at_least)).collect();
-    if near.is_empty() {
-        return near;
-    }
-    let inodes: FxHashSet<u32> =
-        near.iter().filter_map(|p| p.sockets.known()).flat_map(|s| s.iter().copied()).collect();
-    let here: FxHashSet<u32> = context
-        .snapshot
-        .sample
-        .table
-        .rows
-        .iter()
-        .map(|row| row.inode)
-        .filter(|inode| *inode != 0 && inodes.contains(inode))
-        .collect();
     let netns = context.snapshot.sample.netns.inode;
-    near.retain(|p| {
-        let sockets = p.sockets.known().is_some_and(|s| s.iter().any(|inode| here.contains(inode)));
+    let near = owners.processes.iter().filter(|p| ratio(p).is_some_and(|r| r >= at_least));
+    let near = near.filter(|p| {
+        let talks = p.sockets.known().is_some_and(|s| !s.is_empty());
+        let holds = context.snapshot.process(p.pid).is_some_and(|agg| agg.tally.counts.total() > 0);
         // A process whose last connection is just gone still belongs here if it lives here and talks at all.
-        let lives = p.netns.known() == Some(&netns) && p.sockets.known().is_some_and(|s| !s.is_empty());
-        sockets || lives
+        talks && (holds || p.netns.known() == Some(&netns))
     });
-    near
+    near.collect()
 }
 
 impl Rule for FdExhaustion {

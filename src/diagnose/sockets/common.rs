@@ -85,13 +85,13 @@ impl<'a> Context<'a> {
 
     /// Rows by whom they belong to, most rows first: their process, else their listener, else their peer.
     pub(super) fn by_holder(&self, places: &[u32]) -> Vec<(Subject, Vec<u32>)> {
-        self.by_key(places, 1, |c, row| c.process_key(row).or_else(|| c.listener_key(row)))
+        self.by_key(places, 1, |c, at, row| c.process_key(at).or_else(|| c.listener_key(row)))
     }
 
     /// The same, the listener before the process: it is where an option can be set for all of them. Only groups of at
     /// least `few`.
     pub(super) fn by_listener(&self, places: &[u32], few: usize) -> Vec<(Subject, Vec<u32>)> {
-        self.by_key(places, few, |c, row| c.listener_key(row).or_else(|| c.process_key(row)))
+        self.by_key(places, few, |c, at, row| c.listener_key(row).or_else(|| c.process_key(at)))
     }
 
     /// Groups by small keys: a subject holds a name, and there may be a quarter of a million rows.
@@ -99,15 +99,16 @@ impl<'a> Context<'a> {
         &self,
         places: &[u32],
         few: usize,
-        key: impl Fn(&Self, &SocketRow) -> Option<Key>,
+        key: impl Fn(&Self, u32, &SocketRow) -> Option<Key>,
     ) -> Vec<(Subject, Vec<u32>)> {
-        let keyed = self.rows(places).map(|(at, row)| (key(self, row).unwrap_or(Key::Peer(row.peer)), at));
+        let keyed =
+            self.rows(places).map(|(at, row)| (key(self, at, row).unwrap_or(Key::Peer(row.peer)), at));
         let named = |(key, rows)| Some((self.subject(key)?, rows));
         grouped_from(few, keyed).into_iter().filter_map(named).collect()
     }
 
-    fn process_key(&self, row: &SocketRow) -> Option<Key> {
-        Some(Key::Process(self.owners?.holders(row.inode).first()?.process))
+    fn process_key(&self, at: u32) -> Option<Key> {
+        self.snapshot.first_holder(at).map(Key::Process)
     }
 
     fn listener_key(&self, row: &SocketRow) -> Option<Key> {
@@ -157,9 +158,10 @@ impl<'a> Context<'a> {
     /// The peers of these rows, most rows first, and how many there are.
     pub(super) fn peers(&self, places: &[u32]) -> [Evidence; 2] {
         let mut counts: FxHashMap<Ip, u32> = FxHashMap::default();
-        for at in places {
-            if let Some(row) = self.row(*at) {
-                *counts.entry(row.peer).or_default() += 1;
+        let peer = |at: &u32| self.row(*at).map(|row| row.peer);
+        for run in places.chunk_by(|a, b| peer(a) == peer(b)) {
+            if let Some(peer) = run.first().and_then(peer) {
+                *counts.entry(peer).or_default() += u32::try_from(run.len()).unwrap_or(u32::MAX);
             }
         }
         let mut all: Vec<_> = counts.into_iter().collect();
@@ -199,7 +201,7 @@ impl<'a> Context<'a> {
     ) -> Vec<(Subject, Vec<u32>)> {
         let groups = peers_or_networks(grouped(rows));
         let process = |rows: &[u32]| {
-            let mut all = rows.iter().map(|at| self.row(*at).and_then(|row| self.process_key(row)));
+            let mut all = rows.iter().map(|at| self.process_key(*at));
             let first = all.next()??;
             all.all(|other| other == Some(first)).then_some(first)
         };
@@ -263,19 +265,20 @@ fn grouped_from<K: Hash + Eq + Ord + Clone>(
     rows: impl Iterator<Item = (K, u32)>,
 ) -> Vec<(K, Vec<u32>)> {
     // Peers choose their addresses, so the hash is seeded.
-    let mut numbers: HashMap<K, usize, foldhash::fast::RandomState> = HashMap::default();
+    let mut numbers: HashMap<K, u32, foldhash::fast::RandomState> = HashMap::default();
     let mut groups: Vec<(K, usize)> = Vec::new();
-    let mut placed: Vec<(u32, usize)> = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
-    let mut last = usize::MAX;
+    let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+    let mut last = u32::MAX;
     for (key, at) in rows {
         // Rows of one group mostly follow each other.
-        if groups.get(last).is_none_or(|(k, _)| *k != key) {
-            last = *numbers.entry(key.clone()).or_insert(groups.len());
-            if last == groups.len() {
+        if groups.get(last as usize).is_none_or(|(k, _)| *k != key) {
+            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            last = *numbers.entry(key.clone()).or_insert(next);
+            if last == next {
                 groups.push((key, 0));
             }
         }
-        if let Some((_, count)) = groups.get_mut(last) {
+        if let Some((_, count)) = groups.get_mut(last as usize) {
             *count += 1;
         }
         placed.push((at, last));
@@ -283,7 +286,7 @@ fn grouped_from<K: Hash + Eq + Ord + Clone>(
     let room = |(key, count): (K, usize)| (key, Vec::with_capacity(if count < few { 0 } else { count }));
     let mut groups: Vec<(K, Vec<u32>)> = groups.into_iter().map(room).collect();
     for (at, group) in placed {
-        if let Some((_, rows)) = groups.get_mut(group)
+        if let Some((_, rows)) = groups.get_mut(group as usize)
             && rows.capacity() > 0
         {
             rows.push(at);

@@ -83,14 +83,12 @@ fn spread(rows: &[u32]) -> impl Iterator<Item = u32> + '_ {
 
 impl Rule for PeerConcentration {
     fn wants(&mut self, context: &Context<'_>) -> Vec<u32> {
-        let bunches = context.survey.bunches.iter().filter(|(b, _)| !b.peer.is_loopback());
-        bunches.filter(|(_, rows)| rows.len() >= self.many()).flat_map(|(_, rows)| spread(rows)).collect()
+        let bunches = context.survey.bunches.values();
+        bunches.filter(|rows| rows.len() >= self.many()).flat_map(|rows| spread(rows)).collect()
     }
 
     fn judge(&mut self, context: &Context<'_>) -> Verdict {
         let mut bunches: Vec<(&Bunch, &Vec<u32>)> = context.survey.bunches.iter().collect();
-        // A machine that talks to itself leaks nothing that this rule could name.
-        bunches.retain(|(b, _)| !b.peer.is_loopback());
         bunches.sort_by_key(|(b, rows)| (std::cmp::Reverse(rows.len()), b.peer, b.listener));
         let mut named = FxHashSet::default();
         let mut drafts = Vec::new();

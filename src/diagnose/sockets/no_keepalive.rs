@@ -56,6 +56,9 @@ impl NoKeepalive {
 
     /// Learns how many of those that were asked are idle: neither data nor an acknowledgement, in either direction.
     fn learn(&mut self, context: &Context<'_>, subject: &Subject, rows: &[u32]) {
+        if context.details.is_empty() {
+            return;
+        }
         let long = Duration::from_secs_f64(self.numbers.idle_s);
         let entries: Vec<_> = context.rows(rows).filter_map(|(_, row)| context.detail(row)).collect();
         if entries.is_empty() {

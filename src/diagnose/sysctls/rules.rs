@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::audit::{AuditRow, AuditVerdict, audit};
+use super::audit::{AuditRow, AuditVerdict};
 use super::opinions::{SERVICES_BELOW, SMALL_RANGE};
 use crate::diagnose::counters::{interfaces_filtering, joined};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
@@ -33,9 +33,8 @@ impl Rule for Audited {
 }
 
 /// The rows of a rule that could be read, or the verdict that says why there are none.
-fn rows(context: &Context<'_>, rule: &str) -> Result<Vec<AuditRow>, Verdict> {
-    let mut rows = audit(context.host, &context.snapshot.sample.facts);
-    rows.retain(|row| row.rule == Some(rule));
+fn rows<'a>(context: &Context<'a>, rule: &str) -> Result<Vec<&'a AuditRow>, Verdict> {
+    let mut rows: Vec<_> = context.audit.iter().filter(|row| row.rule == Some(rule)).collect();
     let why = rows.iter().find_map(|row| match &row.value {
         Reading::Known(_) => None,
         Reading::Unreadable(why) => Some(why.clone()),
@@ -55,8 +54,8 @@ fn severity(row: &AuditRow) -> Option<Severity> {
     }
 }
 
-fn draft(rows: &[AuditRow]) -> Option<Draft> {
-    let wrong = || rows.iter().filter_map(|row| Some((severity(row)?, row)));
+fn draft(rows: &[&AuditRow]) -> Option<Draft> {
+    let wrong = || rows.iter().filter_map(|row| Some((severity(row)?, *row)));
     // The first of the worst, in the order of the table.
     let (severity, worst) = wrong().rev().max_by_key(|(severity, _)| *severity)?;
     let mut draft = draft_of(worst, severity);
