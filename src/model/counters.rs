@@ -29,18 +29,41 @@ impl CounterTable {
         Self { names: names.into(), values }
     }
 
-    /// Takes over the names of an earlier table if they are the same, so that they exist once.
-    pub fn share_names(&mut self, earlier: &Self) {
-        if self.names == earlier.names {
-            self.names = Arc::clone(&earlier.names);
-        }
+    /// The same counters with other values, which stand in the order of the names.
+    #[must_use]
+    pub fn with_values(&self, values: Vec<u64>) -> Self {
+        debug_assert_eq!(values.len(), self.names.len(), "each name has its value");
+        Self { names: Arc::clone(&self.names), values }
+    }
+
+    /// The place of a counter in the order of names.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.names.binary_search_by(|n| (**n).cmp(name)).ok()
+    }
+
+    /// The name of the counter at a place.
+    #[must_use]
+    pub fn name(&self, place: usize) -> Option<&str> {
+        self.names.get(place).map(|n| &**n)
+    }
+
+    /// How many counters there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// The value of a counter, `None` if this kernel does not have it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
-        let at = self.names.binary_search_by(|n| (**n).cmp(name)).ok()?;
-        self.values.get(at).copied()
+        self.values.get(self.place(name)?).copied()
     }
 
     /// All counters in the order of their names.

@@ -123,6 +123,7 @@ impl Live {
             self.learned = dumper.learned().or(self.learned);
         }
         self.dumper = Err("not connected".into());
+        self.facts.close();
     }
 
     /// The table through `sock_diag`; the reason if that does not work at all.

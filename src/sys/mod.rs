@@ -1,6 +1,7 @@
 //! Every touch of the operating system, and no interpretation. The only place with `unsafe` code.
 
 pub mod bpf;
+mod counters;
 pub mod destroy;
 pub mod diag;
 mod host;

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counters::CountersReader;
 use super::kernel_log::KernelLog;
-use super::proc_file::ProcFile;
+use super::proc_file::{Kept, ProcFile};
 use crate::model::sysctl::SPECS;
 use crate::model::{
     Conntrack, ConntrackStats, CounterTable, Facts, FileNr, ForeignText, InterfaceRow, InterfaceRpFilter,
@@ -18,6 +19,15 @@ use crate::wire::{self, Parsed};
 /// Every counter that a datagram without room moves (`__udp_queue_rcv_skb`).
 const UDP_ERRORS: [&str; 4] = ["Udp.RcvbufErrors", "Udp.MemErrors", "Udp6.RcvbufErrors", "Udp6.MemErrors"];
 
+/// The path of a file of the calling thread's network namespace.
+macro_rules! net {
+    ($file:literal) => {
+        concat!("/proc/thread-self/net/", $file)
+    };
+}
+
+const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+const FILE_NR: &str = "/proc/sys/fs/file-nr";
 const CONF: &str = "/proc/sys/net/ipv4/conf";
 
 /// Reads the facts of one namespace again and again. The counters are read each time; the sysctls, some seventy small
@@ -25,11 +35,13 @@ const CONF: &str = "/proc/sys/net/ipv4/conf";
 #[derive(Debug)]
 pub struct FactsReader {
     file: ProcFile,
+    /// What is read each time.
+    kept: Kept,
     sysctl_every: Duration,
     sysctls_read: Option<Duration>,
     sysctls: Sysctls,
     rp_filters: Reading<Arc<[InterfaceRpFilter]>>,
-    names: CounterTable,
+    counters: CountersReader,
     kernel_log: Log,
     /// What UDP had counted when its sockets were last read.
     udp_errors: Option<u64>,
@@ -54,15 +66,21 @@ impl FactsReader {
     pub fn new(sysctl_every: Duration) -> Self {
         Self {
             file: ProcFile::default(),
+            kept: Kept::default(),
             sysctl_every,
             sysctls_read: None,
             sysctls: Sysctls::default(),
             rp_filters: Reading::Absent,
-            names: CounterTable::default(),
+            counters: CountersReader::default(),
             kernel_log: Log::Own(KernelLog::default()),
             udp_errors: None,
             udp_drops: Reading::Absent,
         }
+    }
+
+    /// Lets go of the namespace, which an open file of it keeps alive.
+    pub fn close(&mut self) {
+        self.kept.close();
     }
 
     /// Reads the facts of the calling thread's network namespace, which must be the same each time. `now` is any
@@ -73,8 +91,7 @@ impl FactsReader {
             self.read_sysctls();
             self.sysctls_read = Some(now);
         }
-        let mut malformed = 0;
-        let counters = self.counters(&mut malformed);
+        let (counters, mut malformed) = self.counters.read(&mut self.file, &mut self.kept);
         self.read_udp_drops(&counters, &mut malformed);
         Facts {
             counters,
@@ -118,57 +135,31 @@ impl FactsReader {
         Reading::Known(found.into())
     }
 
-    fn counters(&mut self, malformed: &mut u32) -> Reading<CounterTable> {
-        let mut pairs = wire::Pairs::new();
-        let mut trouble = None;
-        for (name, parse) in [
-            ("snmp", wire::header_pairs as fn(&[u8], &mut wire::Pairs) -> u32),
-            ("netstat", wire::header_pairs),
-            ("snmp6", wire::snmp6),
-        ] {
-            match self.file.read(&net(name)) {
-                Reading::Known(text) => *malformed += parse(text, &mut pairs),
-                Reading::Absent => {}
-                Reading::Unreadable(why) => trouble = trouble.or(Some(why)),
-            }
-        }
-        if let Some(why) = trouble {
-            return Reading::Unreadable(why);
-        }
-        if pairs.is_empty() {
-            return Reading::Absent;
-        }
-        let mut table = CounterTable::from_pairs(pairs);
-        table.share_names(&self.names);
-        self.names = table.clone();
-        Reading::Known(table)
-    }
-
     fn sockstat(&mut self, malformed: &mut u32) -> Reading<Sockstat> {
         let mut sockstat = Sockstat::default();
-        match self.file.read(&net("sockstat")) {
+        match self.file.read_kept(&mut self.kept, net!("sockstat")) {
             Reading::Known(text) => *malformed += wire::sockstat(text, &mut sockstat),
             Reading::Absent => return Reading::Absent,
             Reading::Unreadable(why) => return Reading::Unreadable(why),
         }
         // Without IPv6 there is no second file.
-        if let Reading::Known(text) = self.file.read(&net("sockstat6")) {
+        if let Reading::Known(text) = self.file.read_kept(&mut self.kept, net!("sockstat6")) {
             *malformed += wire::sockstat(text, &mut sockstat);
         }
         Reading::Known(sockstat)
     }
 
     fn softnet(&mut self, malformed: &mut u32) -> Reading<Vec<SoftnetRow>> {
-        self.table("softnet_stat", wire::softnet, malformed)
+        self.table(net!("softnet_stat"), wire::softnet, malformed)
     }
 
     fn interfaces(&mut self, malformed: &mut u32) -> Reading<Vec<InterfaceRow>> {
-        self.table("dev", wire::interfaces, malformed)
+        self.table(net!("dev"), wire::interfaces, malformed)
     }
 
     fn conntrack(&mut self, malformed: &mut u32) -> Reading<Conntrack> {
         // The limit is one of the sysctls above; the count moves and is read each time.
-        let count = match self.file.sysctl(&sysctl_path("net.netfilter.nf_conntrack_count")) {
+        let count = match self.file.sysctl_kept(&mut self.kept, CONNTRACK_COUNT) {
             Reading::Known(text) => text.parse().ok(),
             Reading::Absent => return Reading::Absent,
             Reading::Unreadable(why) => return Reading::Unreadable(why),
@@ -182,13 +173,13 @@ impl FactsReader {
         };
         let buckets = number("net.netfilter.nf_conntrack_buckets");
         let stats: Reading<ConntrackStats> =
-            self.table("stat/nf_conntrack", wire::conntrack_stats, malformed);
+            self.table(net!("stat/nf_conntrack"), wire::conntrack_stats, malformed);
         Reading::Known(Conntrack { count, max, buckets, stats: stats.known().copied() })
     }
 
     fn neighbours(&mut self, malformed: &mut u32) -> Reading<Neighbours> {
-        let v6 = self.table("stat/ndisc_cache", wire::neighbours, malformed).known().copied();
-        self.table("stat/arp_cache", wire::neighbours, malformed).map(|v4| Neighbours { v4, v6 })
+        let v6 = self.table(net!("stat/ndisc_cache"), wire::neighbours, malformed).known().copied();
+        self.table(net!("stat/arp_cache"), wire::neighbours, malformed).map(|v4| Neighbours { v4, v6 })
     }
 
     /// Reads which UDP sockets have dropped: the first time, and whenever UDP has counted a datagram without room since.
@@ -202,8 +193,8 @@ impl FactsReader {
         }
         self.udp_errors = errors;
         let mut sockets = Vec::new();
-        for (name, must) in [("udp", true), ("udp6", false)] {
-            match self.file.read(&net(name)) {
+        for (path, must) in [(net!("udp"), true), (net!("udp6"), false)] {
+            match self.file.read(path) {
                 Reading::Known(text) => *malformed += wire::udp_drops(text, &mut sockets),
                 Reading::Absent if must => {
                     self.udp_drops = Reading::Absent;
@@ -220,24 +211,27 @@ impl FactsReader {
     }
 
     fn file_nr(&mut self) -> Reading<FileNr> {
-        let path = sysctl_path("fs.file-nr");
-        match self.file.sysctl(&path) {
+        match self.file.sysctl_kept(&mut self.kept, FILE_NR) {
             Reading::Known(text) => match wire::file_nr(text.as_bytes()) {
                 Some(file_nr) => Reading::Known(file_nr),
-                None => nonsense(&path),
+                None => nonsense(FILE_NR),
             },
             Reading::Absent => Reading::Absent,
             Reading::Unreadable(why) => Reading::Unreadable(why),
         }
     }
 
-    fn table<T>(&mut self, name: &str, parse: fn(&[u8]) -> Parsed<T>, malformed: &mut u32) -> Reading<T> {
-        let path = net(name);
-        match self.file.read(&path) {
+    fn table<T>(
+        &mut self,
+        path: &'static str,
+        parse: fn(&[u8]) -> Parsed<T>,
+        malformed: &mut u32,
+    ) -> Reading<T> {
+        match self.file.read_kept(&mut self.kept, path) {
             Reading::Known(text) => {
                 let parsed = parse(text);
                 *malformed += parsed.malformed;
-                parsed.value.map_or_else(|| nonsense(&path), Reading::Known)
+                parsed.value.map_or_else(|| nonsense(path), Reading::Known)
             }
             Reading::Absent => Reading::Absent,
             Reading::Unreadable(why) => Reading::Unreadable(why),
@@ -249,10 +243,6 @@ impl FactsReader {
 #[must_use]
 pub fn read_facts() -> Facts {
     FactsReader::new(Duration::ZERO).read(Duration::ZERO)
-}
-
-fn net(file: &str) -> String {
-    format!("/proc/thread-self/net/{file}")
 }
 
 fn sysctl_path(name: &str) -> String {

@@ -29,7 +29,7 @@ pub mod table_walk;
 pub use cgroup_path::cgroup;
 pub use proc_cgroups::hierarchies;
 pub use proc_conntrack::conntrack_stats;
-pub use proc_counters::{Pairs, header_pairs, snmp6};
+pub use proc_counters::{TakeCounter, header_pairs, snmp6};
 pub use proc_dev::interfaces;
 pub use proc_file_nr::file_nr;
 pub use proc_kmsg::kernel_message;

@@ -2,13 +2,13 @@
 
 use super::proc_text::{decimal, fields, lines, name};
 
-/// Counters by full name, `TcpExt.ListenDrops`.
-pub type Pairs = Vec<(Box<str>, u64)>;
+/// What is done with a counter: its group and its name in that, `TcpExt` and `ListenDrops`, and its value.
+pub type TakeCounter<'a> = &'a mut dyn FnMut(&str, &str, u64);
 
-/// Adds the counters of `/proc/net/snmp` or `netstat`: pairs of lines, `Tcp: name name …` and `Tcp: value value …`.
+/// Takes the counters of `/proc/net/snmp` or `netstat`: pairs of lines, `Tcp: name name …` and `Tcp: value value …`.
 /// Returns how many lines and fields made no sense and were skipped. A negative value (`Tcp.MaxConn` is -1 for "no
 /// limit") is no counter and is left out.
-pub fn header_pairs(text: &[u8], into: &mut Pairs) -> u32 {
+pub fn header_pairs(text: &[u8], take: TakeCounter<'_>) -> u32 {
     let mut malformed = 0;
     let mut header: Option<Line> = None;
     for raw in lines(text) {
@@ -18,7 +18,7 @@ pub fn header_pairs(text: &[u8], into: &mut Pairs) -> u32 {
         };
         match header.take() {
             Some(names) if names.group == line.group => {
-                malformed += pair(&names, &line, into);
+                malformed += pair(&names, &line, take);
             }
             Some(_) => {
                 // The values of the earlier header are missing: this line starts anew.
@@ -44,7 +44,7 @@ impl<'a> Line<'a> {
     }
 }
 
-fn pair(names: &Line, values: &Line, into: &mut Pairs) -> u32 {
+fn pair(names: &Line, values: &Line, take: TakeCounter<'_>) -> u32 {
     let mut malformed = 0;
     let mut values = fields(values.rest);
     for field in fields(names.rest) {
@@ -55,7 +55,7 @@ fn pair(names: &Line, values: &Line, into: &mut Pairs) -> u32 {
         match (name(field), value) {
             (Some(_), [b'-', digits @ ..]) if decimal(digits).is_some() => {}
             (Some(counter), value) => match decimal(value) {
-                Some(n) => into.push((full_name(names.group, counter), n)),
+                Some(n) => take(names.group, counter, n),
                 None => malformed += 1,
             },
             (None, _) => malformed += 1,
@@ -64,39 +64,31 @@ fn pair(names: &Line, values: &Line, into: &mut Pairs) -> u32 {
     malformed + u32::from(values.next().is_some())
 }
 
-/// Adds the counters of `/proc/net/snmp6`: one `Udp6InErrors 5` a line, which becomes `Udp6.InErrors`. Returns how
+/// Takes the counters of `/proc/net/snmp6`: one `Udp6InErrors 5` a line, which becomes `Udp6.InErrors`. Returns how
 /// many lines made no sense and were skipped.
-pub fn snmp6(text: &[u8], into: &mut Pairs) -> u32 {
+pub fn snmp6(text: &[u8], take: TakeCounter<'_>) -> u32 {
     let mut malformed = 0;
     for line in lines(text) {
         match snmp6_line(line) {
-            Some(counter) => into.push(counter),
+            Some((group, counter, value)) => take(group, counter, value),
             None => malformed += 1,
         }
     }
     malformed
 }
 
-fn snmp6_line(line: &[u8]) -> Option<(Box<str>, u64)> {
+fn snmp6_line(line: &[u8]) -> Option<(&str, &str, u64)> {
     let mut fields = fields(line);
     let (joined, value) = (name(fields.next()?)?, decimal(fields.next()?)?);
     // Ip6, Icmp6, Udp6, UdpLite6: each group's name ends at its 6 (snmp6_seq_show in net/ipv6/proc.c).
     let (group, counter) = joined.split_at_checked(joined.find('6')? + 1)?;
     let group = group_name(group)?;
-    (!counter.is_empty() && fields.next().is_none()).then(|| (full_name(group, counter), value))
+    (!counter.is_empty() && fields.next().is_none()).then_some((group, counter, value))
 }
 
 /// A group's name ends at the first dot of a full name, so it has none itself.
 fn group_name(name: &str) -> Option<&str> {
     (!name.contains('.')).then_some(name)
-}
-
-fn full_name(group: &str, counter: &str) -> Box<str> {
-    let mut full = String::with_capacity(group.len() + 1 + counter.len());
-    full.push_str(group);
-    full.push('.');
-    full.push_str(counter);
-    full.into_boxed_str()
 }
 
 #[cfg(test)]
@@ -123,9 +115,16 @@ Udp6InErrors                    \t5
 UdpLite6MemErrors               \t0
 ";
 
+    type Pairs = Vec<(Box<str>, u64)>;
+
     fn parse(text: &[u8]) -> (Pairs, u32) {
+        by(header_pairs, text)
+    }
+
+    fn by(parse: fn(&[u8], TakeCounter<'_>) -> u32, text: &[u8]) -> (Pairs, u32) {
         let mut into = Pairs::new();
-        let malformed = header_pairs(text, &mut into);
+        let malformed =
+            parse(text, &mut |group, name, value| into.push((format!("{group}.{name}").into(), value)));
         (into, malformed)
     }
 
@@ -166,8 +165,8 @@ UdpLite6MemErrors               \t0
 
     #[test]
     fn snmp6_names_are_split_at_the_family() {
-        let mut got = Pairs::new();
-        assert_eq!(snmp6(SNMP6.as_bytes(), &mut got), 0);
+        let (got, malformed) = by(snmp6, SNMP6.as_bytes());
+        assert_eq!(malformed, 0);
         assert_eq!(value(&got, "Ip6.InReceives"), Some(1));
         assert_eq!(value(&got, "Icmp6.OutType143"), Some(9));
         assert_eq!(value(&got, "Udp6.InErrors"), Some(5));
@@ -176,19 +175,16 @@ UdpLite6MemErrors               \t0
 
     #[test]
     fn snmp6_skips_what_is_no_counter() {
-        let mut got = Pairs::new();
         let text = b"Udp6 5\nUdp6InErrors\nUdpInErrors 1\nUdp6A -1\nUdp6B 1 2\nUdp6C 4\n\xff6X 1\n.dp6X 1\n";
-        assert_eq!(snmp6(text, &mut got), 7);
+        let (got, malformed) = by(snmp6, text);
+        assert_eq!(malformed, 7);
         assert_eq!(got, [("Udp6.C".into(), 4)]);
     }
 
     proptest! {
         #[test]
         fn any_bytes_give_only_clean_names(text in prop_oneof![noise(), mutated(SNMP), mutated(SNMP6)]) {
-            let mut got = Pairs::new();
-            header_pairs(&text, &mut got);
-            snmp6(&text, &mut got);
-            for (full, _) in got {
+            for (full, _) in [by(header_pairs, &text).0, by(snmp6, &text).0].concat() {
                 let (group, counter) = full.split_once('.').unwrap();
                 prop_assert!(name(group.as_bytes()).is_some() && name(counter.as_bytes()).is_some(), "{full:?}");
             }

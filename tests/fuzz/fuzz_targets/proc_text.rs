@@ -5,9 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use tcptop::wire;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut pairs = wire::Pairs::default();
-    let _ = wire::header_pairs(bytes, &mut pairs);
-    let _ = wire::snmp6(bytes, &mut pairs);
+    let mut clean = |group: &str, name: &str, _| assert!(!group.contains('.') && !name.is_empty());
+    let _ = wire::header_pairs(bytes, &mut clean);
+    let _ = wire::snmp6(bytes, &mut clean);
     let _ = wire::sockstat(bytes, &mut tcptop::model::Sockstat::default());
     let _ = wire::softnet(bytes);
     let _ = wire::interfaces(bytes);
