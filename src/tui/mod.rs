@@ -7,6 +7,7 @@
 //! Nothing here touches the kernel's socket tables, reads a clock while drawing, or blocks while the terminal is ours.
 
 pub mod app;
+mod backend;
 pub mod closing;
 pub mod columns;
 pub mod command;

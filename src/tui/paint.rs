@@ -74,6 +74,13 @@ impl<'a> Canvas<'a> {
         self.buffer.set_stringn(x, y, &text, usize::from(room), style).0
     }
 
+    /// Puts a glyph of the theme, one cell wide, into a cell.
+    fn glyph(&mut self, x: u16, y: u16, glyph: &'static str, style: Style) {
+        if let Some(cell) = self.buffer.cell_mut((x, y)) {
+            cell.set_symbol(glyph).set_style(style);
+        }
+    }
+
     /// Writes text in the style of a role.
     pub fn text(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) -> u16 {
         self.styled(x, y, width, text, self.theme.style(role))
@@ -120,15 +127,15 @@ impl<'a> Canvas<'a> {
         let (left, right) = (area.left(), area.right() - 1);
         let (top, bottom) = (area.top(), area.bottom() - 1);
         for x in left + 1..right {
-            self.styled(x, top, 1, h, style);
-            self.styled(x, bottom, 1, h, style);
+            self.glyph(x, top, h, style);
+            self.glyph(x, bottom, h, style);
         }
         for y in top + 1..bottom {
-            self.styled(left, y, 1, v, style);
-            self.styled(right, y, 1, v, style);
+            self.glyph(left, y, v, style);
+            self.glyph(right, y, v, style);
         }
         for (x, y, corner) in [(left, top, tl), (right, top, tr), (left, bottom, bl), (right, bottom, br)] {
-            self.styled(x, y, 1, corner, style);
+            self.glyph(x, y, corner, style);
         }
         if area.width > 6 && !title.is_empty() {
             let end = self.text(left + 2, top, area.width - 4, &format!(" {title} "), Role::Title);

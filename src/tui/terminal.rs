@@ -4,20 +4,21 @@
 //! panic hook, and by the side thread when the drawing thread does not answer.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::{Print, ResetColor};
 use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::layout::{Position, Rect};
 use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+
+use super::backend::ScreenBackend;
 
 /// Clicks and the wheel in SGR coordinates. Not movement, which crossterm's own command would ask for: a moving mouse
 /// would wake the program hundreds of times a second for nothing.
@@ -103,9 +104,6 @@ fn write_now(mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Where frames go: one write a frame, so that no half frame is seen.
-pub type ScreenBackend = CrosstermBackend<BufWriter<File>>;
-
 /// The real terminal.
 pub type Screen = Terminal<ScreenBackend>;
 
@@ -131,7 +129,7 @@ impl Guard {
             earlier(info);
         }));
         let out = File::from(rustix::stdio::stdout().try_clone_to_owned()?);
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 16, out));
+        let backend = ScreenBackend::new(out);
         enter()?;
         // Dropped from here on, the guard gives the terminal back.
         match Terminal::new(backend) {
