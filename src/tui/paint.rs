@@ -71,7 +71,22 @@ impl<'a> Canvas<'a> {
             return x;
         }
         let text = cut(text, room, self.theme.glyphs);
+        if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return self.plain(x, y, room, &text, style);
+        }
         self.buffer.set_stringn(x, y, &text, usize::from(room), style).0
+    }
+
+    /// Writes text of which each byte is a cell, without looking for what belongs together in one.
+    fn plain(&mut self, x: u16, y: u16, room: u16, text: &str, style: Style) -> u16 {
+        let mut end = x;
+        for byte in text.bytes().take(usize::from(room)) {
+            if let Some(cell) = self.buffer.cell_mut((end, y)) {
+                cell.set_char(char::from(byte)).set_style(style);
+            }
+            end += 1;
+        }
+        end
     }
 
     /// Puts a glyph of the theme, one cell wide, into a cell.
@@ -227,6 +242,35 @@ mod tests {
         assert_eq!(cut("日本語", 5, &UNICODE), "日本…");
         assert_eq!(cut("日本語", 4, &UNICODE), "日…");
         assert_eq!(cut("abc", 0, &UNICODE), "");
+    }
+
+    #[test]
+    fn plain_text_is_what_any_text_would_be() {
+        let style = Style::default().add_modifier(Modifier::BOLD);
+        for text in [
+            "",
+            " ",
+            "a b",
+            "~",
+            "as wide as it is",
+            "wider than there is room for it",
+            "a\tb\x1b[1m",
+            "日本",
+            "é",
+        ] {
+            for (x, width) in [(0, 16), (3, 5), (12, 40), (15, 1), (16, 1), (2, 0)] {
+                let mut ours = Buffer::empty(Rect::new(0, 0, 16, 1));
+                let mut plainly = ours.clone();
+                let theme = Theme::builtin(Builtin::Dark, &ASCII);
+                let end = Canvas::new(&mut ours, &theme).styled(x, 0, width, text, style);
+                let room = width.min(16 - x);
+                if room > 0 {
+                    let expected = plainly.set_stringn(x, 0, cut(text, room, &ASCII), room.into(), style).0;
+                    assert_eq!(end, expected, "{text:?} at {x}");
+                }
+                assert_eq!(ours, plainly, "{text:?} at {x}");
+            }
+        }
     }
 
     #[test]
