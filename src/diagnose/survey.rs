@@ -34,6 +34,11 @@ impl Picked {
         Self { rows: Vec::new(), total: 0, most }
     }
 
+    /// One of what every busy machine has, with room for as many as are expected.
+    fn common(expected: usize) -> Self {
+        Self { rows: Vec::with_capacity(expected.min(Self::COMMON)), ..Self::at_most(Self::COMMON) }
+    }
+
     #[inline]
     fn push(&mut self, row: u32) {
         self.total += 1;
@@ -145,6 +150,7 @@ impl Survey {
                 listening_addresses.insert(l.local.addr);
             }
         }
+        let of_peers = |n: fn(&PeerAgg) -> u32| snapshot.peers.iter().map(|p| n(p) as usize).sum::<usize>();
         Self {
             close_wait: Picked::default(),
             fin_wait2_held: Picked::default(),
@@ -158,8 +164,8 @@ impl Survey {
             unanswered: Picked::default(),
             sending: Picked::at_most(Picked::COMMON),
             unread: Picked::at_most(Picked::COMMON),
-            without_keepalive: Picked::at_most(Picked::COMMON),
-            with_keepalive: Picked::at_most(Picked::COMMON),
+            without_keepalive: Picked::common(of_peers(|p| p.no_keepalive)),
+            with_keepalive: Picked::common(of_peers(|p| p.with_keepalive)),
             self_connected: Picked::default(),
             from_low_ports: Picked::default(),
             bunches: FxHashMap::default(),

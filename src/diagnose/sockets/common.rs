@@ -13,6 +13,9 @@ use crate::diagnose::rule::Context;
 use crate::diagnose::survey::Picked;
 use crate::model::{ForeignText, Ip, Process, SocketRow, TableSource};
 
+/// So many groups are compared with before they are looked up.
+const EARLY: usize = 4;
+
 /// How many names stand in a list before it is cut.
 const NAMES: usize = 3;
 
@@ -270,10 +273,14 @@ fn grouped_from<K: Hash + Eq + Ord + Clone>(
     let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
     let mut last = u32::MAX;
     for (key, at) in rows {
-        // Rows of one group mostly follow each other.
+        // Rows of one group mostly follow each other, or there are few groups.
         if groups.get(last as usize).is_none_or(|(k, _)| *k != key) {
             let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-            last = *numbers.entry(key.clone()).or_insert(next);
+            let early = groups.iter().zip(0..).take(EARLY).find(|((k, _), _)| *k == key);
+            last = match early {
+                Some((_, group)) => group,
+                None => *numbers.entry(key.clone()).or_insert(next),
+            };
             if last == next {
                 groups.push((key, 0));
             }

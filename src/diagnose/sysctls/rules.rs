@@ -7,7 +7,7 @@ use super::opinions::{SERVICES_BELOW, SMALL_RANGE};
 use crate::diagnose::counters::{interfaces_filtering, joined};
 use crate::diagnose::finding::{Draft, Evidence, Severity, Source, Subject, Value};
 use crate::diagnose::rule::{Context, Rule, Verdict};
-use crate::model::{ForeignText, Reading, TcpState};
+use crate::model::{ForeignText, Reading};
 
 /// Recycling of `TIME_WAIT`.
 pub const TW_RECYCLE: &str = "sysctl-tw-recycle";
@@ -111,11 +111,9 @@ impl Rule for PortRange {
             );
         };
         let reserved = sysctls.reserved_ports();
-        let rows = s.sample.table.rows.iter().filter(|r| r.state == TcpState::Listen);
-        let inside: BTreeSet<u16> = rows
-            .map(|r| r.local_port)
-            .filter(|port| range.contains(port) && !reserved.iter().any(|r| r.contains(port)))
-            .collect();
+        let ports = s.listeners.iter().map(|l| l.local.port);
+        let inside: BTreeSet<u16> =
+            ports.filter(|port| range.contains(port) && !reserved.iter().any(|r| r.contains(port))).collect();
         let by_value = severity(row);
         let severity = match by_value {
             // A range over the ports of services with services in it is the accident itself.

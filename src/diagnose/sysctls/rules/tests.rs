@@ -1,6 +1,6 @@
 use super::*;
 use crate::diagnose::testing::{Bench, fired};
-use crate::model::InterfaceRpFilter;
+use crate::model::{InterfaceRpFilter, TcpState};
 use crate::testkit;
 
 fn bench(pairs: &[(&str, &str)]) -> Bench {
