@@ -64,6 +64,10 @@ pub(super) struct Args {
     /// Seconds between two looks of the live screen [default: 1]
     #[arg(long, value_name = "SEC", value_parser = interval)]
     interval: Option<Duration>,
+    /// Never loads a BPF program. Without this the live screen of a machine with thousands of sockets loads one, where it may
+    /// and where that says what `sock_diag` says: it reads connections at a third of the cost, and writes nothing
+    #[arg(long)]
+    pub(super) no_bpf: bool,
     /// Forbids whatever would change something: closing sockets
     #[arg(long, global = true)]
     pub(super) read_only: bool,

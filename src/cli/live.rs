@@ -22,7 +22,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         io::stdout().is_terminal(),
         "showing the screen: standard output is not a terminal; tcptop report and tcptop list need none"
     );
-    let (options, netns) = (LiveOptions { wanted: args.families(), hurry: false }, args.netns.clone());
+    let options = LiveOptions { wanted: args.families(), hurry: false, bpf: !args.no_bpf };
+    let netns = args.netns.clone();
     let rules = args.file.rules()?;
     let feed = Feed::default();
     let open = move || Looker::new(source(options, netns)).judged_by(rules).followed_by_owners();

@@ -116,7 +116,7 @@ const WRITING: &str = "writing to standard output";
 
 /// Someone who looks at this machine as the arguments say; with rules, he judges, too.
 fn looker(args: &Args, rules: Option<RuleBook>) -> Looker<Box<dyn Source>> {
-    let options = LiveOptions { wanted: args.families(), hurry: true };
+    let options = LiveOptions { wanted: args.families(), hurry: true, bpf: false };
     let looker = Looker::new(source(options, args.netns.clone()));
     match rules {
         Some(rules) => looker.judged_by(rules),

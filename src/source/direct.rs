@@ -6,7 +6,7 @@ use super::intake::Intake;
 use crate::model::{Host, Privileges};
 use crate::sys::bpf::{self, Program};
 use crate::sys::diag::DiagSocket;
-use crate::sys::{kernel_ticks_per_second, user_ids_are_the_kernels};
+use crate::sys::{current_netns, kernel_ticks_per_second, user_ids_are_the_kernels};
 use crate::wire::inet_diag::decode_row;
 use crate::wire::request::by_addresses;
 use crate::wire::table_walk::{BUFFER, Layout, Progress, Viewer, program, replies};
@@ -14,12 +14,18 @@ use crate::wire::table_walk::{BUFFER, Layout, Progress, Viewer, program, replies
 /// So many sockets of a look may be asked for one by one, which costs twice what a dump takes for one.
 const FEW: usize = 64;
 
+/// How often a part of the table is written before it is given up: a socket that moves to another chain meanwhile is a matter
+/// of microseconds.
+const TRIES: u32 = 4;
+
 /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
 const NET_ADMIN: u64 = 1 << 12;
 
 /// The program, loaded.
 pub struct Direct {
     program: Program,
+    /// The namespace that it was opened in; a thread in another one would be shown other sockets.
+    netns: u64,
 }
 
 /// Why a walk says nothing; a dump says it all.
@@ -29,7 +35,7 @@ pub enum Unsaid {
     Changed,
     /// Too many sockets have no cookie yet: nobody has ever asked the kernel for them.
     New,
-    /// The program could not be run.
+    /// The program could not be run, or not in the namespace that is looked at.
     Refused,
 }
 
@@ -45,7 +51,8 @@ impl Direct {
         let layout = Layout::read(&bpf::kernel_types()?).ok_or(io::ErrorKind::Unsupported)?;
         let Privileges { effective, .. } = host.privileges;
         let viewer = Viewer { hz: kernel_ticks_per_second(), marks: effective & NET_ADMIN != 0 };
-        Ok(Self { program: Program::load(BUFFER, |map| program(&layout, viewer, map))? })
+        let program = Program::load(BUFFER, |map| program(&layout, viewer, map))?;
+        Ok(Self { program, netns: current_netns().inode })
     }
 
     /// Takes every connection of the calling thread's network namespace in. Those that have no cookie yet are asked for over
@@ -64,13 +71,10 @@ impl Direct {
 
     fn walk_on(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
         let mut few = FEW.max(intake.room() / 16);
-        let mut progress = Progress::default();
+        let mut bucket = 0;
         loop {
-            let begun = progress.bucket;
-            let mut words = progress.words();
-            self.program.run(&mut words).map_err(|_| Unsaid::Refused)?;
-            progress = Progress::from_words(words);
-            for reply in replies(self.program.buffer(), progress.sockets) {
+            let part = self.part(bucket)?;
+            for reply in replies(self.program.buffer(), part.sockets) {
                 if has_cookie(reply) {
                     intake.take(reply);
                 } else {
@@ -78,13 +82,27 @@ impl Direct {
                     ask(socket, reply, intake);
                 }
             }
-            if progress.strayed > 0 || progress.cut > 0 || progress.bucket <= begun {
-                return Err(Unsaid::Changed);
-            }
-            if progress.whole() {
+            if part.bucket >= part.buckets {
                 return Ok(());
             }
+            bucket = part.bucket;
         }
+    }
+
+    /// Has a part of the table written, from this bucket on; where something moved under it, once more.
+    fn part(&mut self, bucket: u64) -> Result<Progress, Unsaid> {
+        for _ in 0..TRIES {
+            let mut words = Progress { bucket, ..Progress::default() }.words();
+            self.program.run(&mut words).map_err(|_| Unsaid::Refused)?;
+            let part = Progress::from_words(words);
+            if part.netns != self.netns {
+                return Err(Unsaid::Refused);
+            }
+            if part.is_whole() && part.bucket > bucket {
+                return Ok(part);
+            }
+        }
+        Err(Unsaid::Changed)
     }
 }
 

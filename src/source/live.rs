@@ -33,6 +33,8 @@ pub struct LiveOptions {
     pub wanted: Wanted,
     /// A look is waited for: two processors may be used where that makes it shorter.
     pub hurry: bool,
+    /// Looks will be many: a BPF program may be loaded where that makes them cheaper.
+    pub bpf: bool,
 }
 
 /// The socket tables of the network namespace of the thread that made it.
@@ -56,7 +58,7 @@ impl Live {
     pub fn open(options: LiveOptions) -> Self {
         let mut live = Self::closed(options, current_netns(), Instant::now());
         live.connect();
-        if !options.hurry {
+        if options.bpf {
             live.dumper = live.dumper.map(|dumper| dumper.with_shortcut(&live.host));
         }
         live

@@ -80,7 +80,7 @@ pub fn notes(app: &App) -> Vec<Note> {
             );
         }
         if complete.source == TableSource::Memory {
-            quiet.push(format!("{whose}bound but unconnected sockets are read at every fourth look"));
+            quiet.push(format!("{whose}bound, unconnected sockets: every 4th look"));
         }
         for gap in &complete.gaps {
             match gap {

@@ -46,29 +46,31 @@ pub struct Progress {
     pub strayed: u64,
     /// Chains that were too long for the buffer or the time.
     pub cut: u64,
+    /// Inode of the network namespace whose sockets were written: that of the thread which ran the program.
+    pub netns: u64,
 }
 
 /// [`Progress`] as the program has it, with words of its own: what it keeps there the verifier does not follow from round to
 /// round, as it would on the stack.
-pub const WORDS: usize = 8;
+pub const WORDS: usize = 9;
 
 impl Progress {
     /// As the program has it.
     #[must_use]
     pub const fn words(self) -> [u64; WORDS] {
-        [self.bucket, self.buckets, self.sockets, self.strayed, self.cut, 0, 0, 0]
+        [self.bucket, self.buckets, self.sockets, self.strayed, self.cut, self.netns, 0, 0, 0]
     }
 
     /// From what the program left.
     #[must_use]
-    pub const fn from_words([bucket, buckets, sockets, strayed, cut, ..]: [u64; WORDS]) -> Self {
-        Self { bucket, buckets, sockets, strayed, cut }
+    pub const fn from_words([bucket, buckets, sockets, strayed, cut, netns, ..]: [u64; WORDS]) -> Self {
+        Self { bucket, buckets, sockets, strayed, cut, netns }
     }
 
-    /// Whether the whole table was walked, and nothing of it may have been missed.
+    /// Whether nothing may have been missed on the way.
     #[must_use]
-    pub const fn whole(self) -> bool {
-        self.bucket >= self.buckets && self.buckets > 0 && self.strayed == 0 && self.cut == 0
+    pub const fn is_whole(self) -> bool {
+        self.strayed == 0 && self.cut == 0
     }
 }
 
@@ -90,4 +92,45 @@ pub struct Viewer {
     pub hz: u32,
     /// Marks are told (`CAP_NET_ADMIN`, as in a dump).
     pub marks: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(lengths: &[u32]) -> Vec<u8> {
+        let mut buffer = vec![0; RECORDS_AT as usize];
+        for (n, length) in lengths.iter().enumerate() {
+            let mut record = [u8::try_from(n).unwrap(); RECORD];
+            record[LENGTH_AT as usize..].copy_from_slice(&length.to_ne_bytes());
+            buffer.extend(record);
+        }
+        buffer
+    }
+
+    #[test]
+    fn replies_are_as_long_as_they_say() {
+        let buffer = buffer(&[72, 108, 80]);
+        let read = |sockets| replies(&buffer, sockets).map(|r| (r[0], r.len())).collect::<Vec<_>>();
+        assert_eq!(read(2), [(0, 72), (1, 108)]);
+        assert_eq!(read(u64::MAX), [(0, 72), (1, 108), (2, 80)]);
+    }
+
+    #[test]
+    fn a_length_beyond_its_record_is_no_reply() {
+        let buffer = buffer(&[u32::MAX, 129]);
+        assert!(replies(&buffer, 2).all(<[u8]>::is_empty));
+        assert_eq!(replies(&buffer[..100], 2).count(), 0);
+    }
+
+    #[test]
+    fn progress_survives_the_program() {
+        let progress = Progress { bucket: 1, buckets: 2, sockets: 3, strayed: 4, cut: 5, netns: 6 };
+        assert_eq!(Progress::from_words(progress.words()), progress);
+        assert!(!progress.is_whole());
+        assert!(Progress { strayed: 0, cut: 0, ..progress }.is_whole());
+        assert!(
+            !Progress { strayed: 0, ..progress }.is_whole() && !Progress { cut: 0, ..progress }.is_whole()
+        );
+    }
 }

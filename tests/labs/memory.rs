@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, Ipv4Addr, SocketAddrV4, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tcptop::lab::Lab;
 use tcptop::model::{Origin, RowFlags, Sample, SocketRow, Table, TableSource, TcpState};
-use tcptop::source::direct::Direct;
+use tcptop::source::direct::{Direct, Unsaid};
 use tcptop::source::intake::Intake;
 use tcptop::source::{BOUND_EVERY, Live, LiveOptions, Source};
 use tcptop::sys::diag::DiagSocket;
@@ -115,16 +115,17 @@ fn a_live_look_at_many_sockets_reads_the_memory_and_misses_nothing() {
         let lab = Lab::new().unwrap();
         lab.near()
             .run(|| {
-                if direct().is_none() {
-                    return;
-                }
                 room_for(4 * MANY as u64);
                 let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
                 let pair = || (TcpStream::connect("127.0.0.1:7000").unwrap(), listener.accept().unwrap());
                 let pairs: Vec<_> = (0..MANY).map(|_| pair()).collect();
-                let mut live = Live::open(LiveOptions::default());
+                let mut live = Live::open(LiveOptions { bpf: true, ..LiveOptions::default() });
                 let mut look = || live.look().unwrap().remove(0);
                 let source = |sample: &Sample| sample.completeness.source;
+                if direct().is_none() {
+                    assert!((0..4).all(|_| source(&look()) != TableSource::Memory), "it cannot be read");
+                    return;
+                }
                 assert_ne!(source(&look()), TableSource::Memory, "somebody waits for the first");
                 wait_for("the memory proven and read", || {
                     let sample = look();
@@ -178,6 +179,20 @@ fn a_live_look_at_many_sockets_reads_the_memory_and_misses_nothing() {
                 drop((pairs, fresh, new));
             })
             .unwrap();
+    });
+}
+
+#[test]
+fn another_namespace_is_not_taken_for_the_one_that_is_looked_at() {
+    lab(|| {
+        let lab = Lab::new().unwrap();
+        let Some(mut direct) = lab.near().run(direct).unwrap() else { return };
+        let mut walk = || {
+            let mut socket = DiagSocket::open().unwrap();
+            direct.walk(&mut socket, &mut Intake::new(0))
+        };
+        assert_eq!(walk(), Err(Unsaid::Refused));
+        assert_eq!(lab.near().run(walk).unwrap(), Ok(()));
     });
 }
 

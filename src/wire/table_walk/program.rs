@@ -16,9 +16,10 @@ const BUCKETS: i16 = 8;
 const SOCKETS: i16 = 16;
 const STRAYED: i16 = 24;
 const CUT: i16 = 32;
-const SCANNED: i16 = 40;
-const FOUND: i16 = 48;
-const NTH: i16 = 56;
+const NETNS: i16 = 40;
+const SCANNED: i16 = 48;
+const FOUND: i16 = 56;
+const NTH: i16 = 64;
 
 // What is kept on the stack, and does not change from round to round but as a whole.
 const NET: i16 = -8;
@@ -80,6 +81,8 @@ impl Walk<'_> {
         self.p.load(Double, R1, R9, l.nsproxy);
         self.p.load(Double, R1, R1, l.net_ns);
         self.p.store(Double, R10, NET, R1);
+        self.p.load(Word, R2, R1, l.ns_inum);
+        self.p.store(Double, R6, NETNS, R2);
         self.p.load(Double, R7, R1, l.hashinfo);
         self.p.load(Word, R1, R7, l.ehash_mask);
         self.p.alu_number(Alu::Add, R1, 1);
@@ -200,7 +203,7 @@ impl Walk<'_> {
 
     /// Walks the chains. Where there may be no room for those of a whole block, the next run begins with it.
     fn walk(&mut self, cut: Label, done: Label) {
-        let [chains, roomy, chain, next, ended, all] = [(); 6].map(|()| self.p.label());
+        let [chains, roomy, chain, next, ended, lost, all] = [(); 7].map(|()| self.p.label());
         self.p.store_number(Double, R6, NTH, 0);
         self.p.store_number(Double, R10, NUMBER, 0);
         self.p.here(chains);
@@ -217,6 +220,8 @@ impl Walk<'_> {
         self.p.here(chain);
         self.p.unless_too_long(cut);
         self.p.jump_if_number(When::AnyBit, R7, 1, ended);
+        // What cannot be read is 0, and leads nowhere.
+        self.p.jump_if_number(When::Equal, R7, 0, lost);
         self.socket(next, cut);
         self.p.here(next);
         self.p.load(Double, R7, R10, NEXT);
@@ -227,6 +232,7 @@ impl Walk<'_> {
         self.p.alu_number(Alu::Rsh, R7, 1);
         self.p.load(Double, R1, R10, NUMBER);
         self.p.jump_if(When::Equal, R7, R1, chains);
+        self.p.here(lost);
         self.count(STRAYED);
         self.p.jump(chains);
 

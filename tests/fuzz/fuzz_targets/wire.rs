@@ -22,5 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         intake.take(payload);
     }
     let _ = wire::inet_diag::decode_row(bytes);
+    let _ = wire::table_walk::Layout::read(bytes);
+    let _ = wire::table_walk::replies(bytes, u64::MAX).count();
     let _ = wire::netlink::Attributes::new(bytes).count();
 });
