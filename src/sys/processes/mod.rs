@@ -32,7 +32,7 @@ use crate::wire;
 pub const MOST_THREADS: u32 = 64;
 /// How old the name, state and cgroup of a process may be.
 const TEXT_AGE: Duration = Duration::from_secs(5);
-/// How old the sockets of a process may be whose number of descriptors did not change.
+/// How old the sockets of a process may be whose number of descriptors did not change; see [`Entry::sockets_age`].
 const SOCKETS_AGE: Duration = Duration::from_secs(30);
 /// In so many rounds on end a TCP socket must be in no table: the first may just have been earlier than the socket.
 const CONFIRMED: u64 = 3;
@@ -186,7 +186,8 @@ impl Scanner {
 
     /// Processes that were looked into too long ago.
     fn due(&self) -> Vec<u32> {
-        let old = |e: &&Entry| e.can_be_read() && e.scanned_at.is_some_and(|at| at.elapsed() >= SOCKETS_AGE);
+        let old =
+            |e: &&Entry| e.can_be_read() && e.scanned_at.is_some_and(|at| at.elapsed() >= e.sockets_age());
         self.entries.values().filter(old).map(|e| e.process.pid).collect()
     }
 

@@ -62,6 +62,31 @@ fn the_map_of_sockets_is_made_anew_only_for_other_sockets_or_other_processes() {
 }
 
 #[test]
+fn many_sockets_that_stay_the_same_are_read_again_later_and_others_are_not() {
+    let mut scanner = Scanner::open().unwrap();
+    scanner.round(&listed(&[]), None);
+    let me = std::process::id();
+    let entry = scanner.entries.get_mut(&me).unwrap();
+    let sockets = |n: u32| (0..n).map(|n| (n, n)).collect();
+    let ages = |entry: &mut Entry| {
+        entry.found(false);
+        [false, true, true, true].map(|same| {
+            entry.found(same);
+            entry.sockets_age().as_secs() / SOCKETS_AGE.as_secs()
+        })
+    };
+    entry.holds = sockets(999);
+    assert_eq!(ages(entry), [1; 4]);
+    entry.holds = sockets(1000);
+    assert_eq!(ages(entry), [1, 2, 4, 4]);
+    // Those are not the sockets of this process.
+    assert!(scanner.scan_one(me, &|| false));
+    let entry = scanner.entries.get_mut(&me).unwrap();
+    entry.holds = sockets(1000);
+    assert_eq!(entry.sockets_age(), SOCKETS_AGE);
+}
+
+#[test]
 fn threads_of_the_kernel_are_not_read_again_unless_they_became_a_program() {
     let mut scanner = Scanner::open().unwrap();
     scanner.round(&listed(&[]), None);
