@@ -62,24 +62,35 @@ impl Direct {
     /// [`Unsaid`]; then nothing was taken in.
     pub fn walk(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
         let before = intake.len();
-        let walked = self.walk_on(socket, intake);
+        let walked = self.each(socket, intake.room(), |reply| intake.take(reply));
         if walked.is_err() {
             intake.back_to(before);
         }
         walked
     }
 
-    fn walk_on(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
-        let mut few = FEW.max(intake.room() / 16);
+    /// Hands each of about `sockets` connections over as [`walk`](Self::walk) takes them in.
+    ///
+    /// # Errors
+    /// [`Unsaid`], perhaps in the middle.
+    pub(super) fn each(
+        &mut self,
+        socket: &mut DiagSocket,
+        sockets: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), Unsaid> {
+        let mut few = FEW.max(sockets / 16);
         let mut bucket = 0;
         loop {
             let part = self.part(bucket)?;
             for reply in replies(self.program.buffer(), part.sockets) {
                 if has_cookie(reply) {
-                    intake.take(reply);
+                    take(reply);
                 } else {
                     few = few.checked_sub(1).ok_or(Unsaid::New)?;
-                    ask(socket, reply, intake);
+                    if !ask(socket, reply, &mut take) {
+                        return Err(Unsaid::Changed);
+                    }
                 }
             }
             if part.bucket >= part.buckets {
@@ -110,20 +121,16 @@ fn has_cookie(reply: &[u8]) -> bool {
     reply.get(44..52).is_some_and(|cookie| cookie.iter().any(|byte| *byte != 0))
 }
 
-/// Asks for a socket that was found. One that is gone since is gone.
-fn ask(socket: &mut DiagSocket, reply: &[u8], intake: &mut Intake) {
+/// Asks for a socket that was found, and hands the answer over; whether the kernel answered. One that is gone since is gone.
+fn ask(socket: &mut DiagSocket, reply: &[u8], take: &mut impl FnMut(&[u8])) -> bool {
     let Some((row, origin)) = decode_row(reply) else {
-        intake.malformed += 1;
-        return;
+        // What makes no sense is counted where it is taken.
+        take(reply);
+        return true;
     };
-    let answered = socket.ask(
-        |seq| by_addresses(&row, origin.ifindex, seq),
-        |reply| {
-            intake.take(reply);
-            Some(())
-        },
-    );
-    if answered.is_err() {
-        intake.malformed += 1;
-    }
+    let answer = |reply: &[u8]| {
+        take(reply);
+        Some(())
+    };
+    socket.ask(|seq| by_addresses(&row, origin.ifindex, seq), answer).is_ok()
 }

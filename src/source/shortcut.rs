@@ -6,6 +6,7 @@ use super::direct::{Direct, Unsaid};
 use super::intake::Intake;
 use crate::model::{Endpoint, Host, Origin, RowFlags, SocketRow, Table, TcpState};
 use crate::sys::diag::DiagSocket;
+use crate::wire::inet_diag::decode_row;
 
 /// From so many sockets on it is worth it: both ways walk the empty buckets, and a dump of a few sockets is cheap.
 const WORTHWHILE: usize = 2048;
@@ -17,6 +18,9 @@ const REST: u32 = 10;
 /// Bound, unconnected sockets are asked for at every so manieth look: they are found through the table of local ports, in which
 /// the kernel passes every connection. Nothing of them changes but that they connect, which is seen, or are closed.
 pub const BOUND_EVERY: u32 = 4;
+
+/// About how many connections are compared; of a larger table they are picked by their cookies.
+const COMPARED: usize = 2048;
 
 /// How far the milliseconds of a timer may be apart in two looks one after the other: far more than the looks are.
 const APART_MS: u32 = 5_000;
@@ -105,11 +109,11 @@ impl Shortcut {
             self.0 = State::None;
             return;
         };
-        let mut intake = Intake::new(table.rows.len());
-        self.0 = match direct.walk(socket, &mut intake) {
+        let mut walked = Walked::picking(table.rows.len() / COMPARED + 1);
+        self.0 = match direct.each(socket, table.rows.len(), |reply| walked.take(reply)) {
             // Not now: the table changes too much to compare anything.
             Err(Unsaid::Changed | Unsaid::New) => return,
-            Ok(()) if agree(table, &intake.table) => {
+            Ok(()) if walked.agrees_with(table) => {
                 State::Proven(Box::new(Proven { direct, rest: 0, bound: Vec::new(), keep: 0 }))
             }
             Ok(()) | Err(Unsaid::Refused) => State::None,
@@ -117,32 +121,66 @@ impl Shortcut {
     }
 }
 
-/// Whether two looks at the same table, one right after the other, say the same of its connections: what proves that the
-/// program reads this kernel rightly. A few sockets may have changed between them, but not in what a connection keeps for life.
-fn agree(dumped: &Table, walked: &Table) -> bool {
-    let connection = |row: &&SocketRow| !matches!(row.state, TcpState::Listen | TcpState::BoundInactive);
-    let known: FxHashMap<u64, &SocketRow> =
-        dumped.rows.iter().filter(connection).map(|row| (row.cookie(), row)).collect();
-    let mut met = 0;
-    // By the timer that the dump tells: how many there are, and how many are the same.
-    let mut timers: FxHashMap<u8, (usize, usize)> = FxHashMap::default();
-    for row in &walked.rows {
-        let Some(other) = known.get(&row.cookie()) else { continue };
-        let both_full = [row, other].iter().all(|r| r.flags.has(RowFlags::FULL));
-        let cgroup = |row, table: &Table| table.origin(row).cgroup_id.filter(|_| both_full);
-        if for_life(row) != for_life(other) || cgroup(row, walked) != cgroup(other, dumped) {
-            return false;
-        }
-        met += 1;
-        let mut alike = *row;
-        (alike.expires_ms, alike.origin) = (other.expires_ms, other.origin);
-        let same = alike == **other && row.expires_ms.abs_diff(other.expires_ms) <= APART_MS;
-        let (all, equal) = timers.entry(other.timer_raw).or_default();
-        (*all, *equal) = (*all + 1, *equal + usize::from(same));
+/// What was walked to be compared with a dump: how many connections, and some of them.
+struct Walked {
+    step: u64,
+    count: usize,
+    picked: Table,
+}
+
+impl Walked {
+    /// Picks one of so many.
+    fn picking(step: usize) -> Self {
+        Self { step: step as u64, count: 0, picked: Table::default() }
     }
-    let few = |n: usize| n / 32 + 8;
-    let most = known.len().max(walked.rows.len());
-    met + few(most) >= most && timers.values().all(|(all, equal)| equal + few(*all) >= *all)
+
+    fn is_picked(&self, cookie: u64) -> bool {
+        cookie.is_multiple_of(self.step)
+    }
+
+    fn take(&mut self, reply: &[u8]) {
+        let Some((mut row, origin)) = decode_row(reply) else { return };
+        self.count += 1;
+        if self.is_picked(row.cookie()) {
+            row.origin = self.picked.intern(origin);
+            self.picked.rows.push(row);
+        }
+    }
+
+    /// Whether two looks at the same table, one right after the other, say the same of its connections: what proves that the
+    /// program reads this kernel rightly. A few sockets may have changed between them, but not in what a connection keeps for
+    /// life.
+    fn agrees_with(&self, dumped: &Table) -> bool {
+        let connections =
+            dumped.rows.iter().filter(|r| !matches!(r.state, TcpState::Listen | TcpState::BoundInactive));
+        let known: FxHashMap<u64, &SocketRow> =
+            connections.clone().map(|row| (row.cookie(), row)).filter(|(c, _)| self.is_picked(*c)).collect();
+        let mut met = 0;
+        // By the timer that the dump tells: how many there are, and how many are the same.
+        let mut timers: FxHashMap<u8, (usize, usize)> = FxHashMap::default();
+        for row in &self.picked.rows {
+            let Some(other) = known.get(&row.cookie()) else { continue };
+            let both_full = [row, other].iter().all(|r| r.flags.has(RowFlags::FULL));
+            let (origin, whose) = (self.picked.origin(row), dumped.origin(other));
+            if for_life(row) != for_life(other) || both_full && origin.cgroup_id != whose.cgroup_id {
+                return false;
+            }
+            met += 1;
+            let mut alike = *row;
+            (alike.expires_ms, alike.origin) = (other.expires_ms, other.origin);
+            let same = alike == **other
+                && (origin.uid, origin.mark, origin.ifindex) == (whose.uid, whose.mark, whose.ifindex)
+                && row.expires_ms.abs_diff(other.expires_ms) <= APART_MS;
+            let (all, equal) = timers.entry(other.timer_raw).or_default();
+            (*all, *equal) = (*all + 1, *equal + usize::from(same));
+        }
+        let few = |n: usize| n / 32 + 8;
+        let as_many = |n: usize, m: usize| n.abs_diff(m) <= few(n.max(m));
+        as_many(self.count, connections.count())
+            && as_many(met, known.len())
+            && as_many(met, self.picked.rows.len())
+            && timers.values().all(|(all, equal)| equal + few(*all) >= *all)
+    }
 }
 
 /// What a connection keeps while it lasts, a mini-socket at its end included. Beside this only a full socket has a cgroup.
@@ -175,6 +213,19 @@ mod tests {
         table
     }
 
+    /// Whether a walk that brings these rows, one of `step` picked, agrees with a dump.
+    fn agree_picking(step: u64, dumped: &Table, walked: &Table) -> bool {
+        let mut picked = walked.clone();
+        picked.rows.retain(|row| row.cookie().is_multiple_of(step));
+        Walked { step, count: walked.rows.len(), picked }.agrees_with(dumped)
+    }
+
+    fn agree(dumped: &Table, walked: &Table) -> bool {
+        let [one, other] = [1, 3].map(|step| agree_picking(step, dumped, walked));
+        assert_eq!(one, other, "picked or not");
+        one
+    }
+
     #[test]
     fn the_same_table_agrees_in_any_order_and_a_little_later() {
         let mut later = changed(1000, |row| row.expires_ms += 900);
@@ -200,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_read_wrongly_does_not_agree() {
-        let wrong: [fn(&mut SocketRow); 8] = [
+        let wrong: [fn(&mut SocketRow); 9] = [
             |row| row.local_port += 1,
             |row| row.inode += 1,
             |row| row.recv_q += 1,
@@ -209,6 +260,8 @@ mod tests {
             |row| row.flags = row.flags.with(RowFlags::BIND_NO_PORT),
             |row| row.expires_ms += 60_000,
             |row| row.retrans += 1,
+            // Another user.
+            |row| row.origin = (row.origin + 1) % 7,
         ];
         for (n, wrong) in wrong.into_iter().enumerate() {
             assert!(!agree(&table(1000), &changed(1000, wrong)), "{n}");
@@ -218,12 +271,12 @@ mod tests {
     #[test]
     fn what_a_connection_keeps_must_be_the_same_in_each() {
         let once = |row: &mut SocketRow| row.peer_port += u16::from(row.local_port == 500);
-        assert!(!agree(&table(1000), &changed(1000, once)));
+        assert!(!agree_picking(1, &table(1000), &changed(1000, once)));
     }
 
     #[test]
     fn a_timer_that_few_have_must_be_seen_on_most_of_them() {
-        let few = |row: &mut SocketRow| row.timer_raw = 2 * u8::from(row.local_port < 12);
+        let few = |row: &mut SocketRow| row.timer_raw = 2 * u8::from(row.local_port < 36);
         assert!(!agree(&changed(1000, few), &table(1000)));
         assert!(agree(&changed(1000, few), &changed(1000, few)));
     }
