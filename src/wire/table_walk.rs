@@ -25,7 +25,7 @@ const RECORD_SHIFT: i32 = 7;
 /// Where the length of the reply stands in its record, 32 bits.
 const LENGTH_AT: i16 = 124;
 /// Sockets that the buffer holds.
-const ROOM: i32 = 1024;
+const ROOM: i32 = 512;
 /// Buckets that are looked at together: most are empty.
 const BLOCK: i16 = 16;
 /// The chains of a block are begun with room for so many sockets: chains are short.
