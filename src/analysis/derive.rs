@@ -280,8 +280,8 @@ impl Analyzer {
                 *track = track.after_seeing(seen);
                 *keepalive = track.keepalive_after(seen);
             }
-            self.ports.count(rows, &self.listeners);
-            self.peers.count(rows, track, &keepalive);
+            let peers = self.peers.count(rows, track, &keepalive);
+            self.ports.count(rows, &peers, &self.listeners);
             self.listeners.count(rows, &keepalive);
         }
         states.all = states.v4;

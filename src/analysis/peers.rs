@@ -60,9 +60,14 @@ impl Default for PeerCounter {
 impl PeerCounter {
     /// Counts the connections among the rows of a block, each with what is known of its keepalive. All places are found before
     /// anything is added up: a place is far apart from the next, and the processor waits for several of them at a time only
-    /// where nothing else hangs on them.
+    /// where nothing else hangs on them. Returns the places.
     #[inline]
-    pub(super) fn count(&mut self, rows: &[SocketRow], tracks: &[Track], keepalive: &[Option<Keepalive>]) {
+    pub(super) fn count(
+        &mut self,
+        rows: &[SocketRow],
+        tracks: &[Track],
+        keepalive: &[Option<Keepalive>],
+    ) -> [u32; BLOCK] {
         debug_assert!(rows.len() <= BLOCK, "what is beyond a block would not be counted");
         if self.peers.capacity() == 0 {
             self.peers.reserve_exact(self.expected + self.expected / 16);
@@ -78,6 +83,7 @@ impl PeerCounter {
                 peer.add(row, *track, *keepalive);
             }
         }
+        places
     }
 
     /// Where a peer is counted.

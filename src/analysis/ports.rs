@@ -17,8 +17,9 @@ const GROWTH_PERIOD: Duration = Duration::from_secs(5);
 /// Parity tells `bind` from `connect` as long as less than one in this many ports is used towards a destination.
 const PARITY_PROVES_BELOW: u32 = 3;
 
-/// Use of the ephemeral ports towards one destination from one local address.
+/// Use of the ephemeral ports towards one destination from one local address. It lies in one line of the cache.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[repr(align(64))]
 pub struct Destination {
     /// Local address.
     pub local: Ip,
@@ -117,8 +118,11 @@ impl Reuse {
 /// Counts ports by destination, reusing its maps from look to look.
 #[derive(Debug)]
 pub struct PortCounter {
-    v4: PeerMap<u128, u32>,
-    v6: PeerMap<Key, u32>,
+    /// By the place of the peer among the peers, the number of the local address, and the peer's port.
+    places: PeerMap<u64, u32>,
+    /// Those whose local address has no number.
+    others: PeerMap<Key, u32>,
+    locals: Locals,
     destinations: Vec<Destination>,
     range: Option<RangeInclusive<u16>>,
     reserved: Vec<RangeInclusive<u16>>,
@@ -132,11 +136,46 @@ pub struct PortCounter {
     growth: Baseline<Key>,
 }
 
+/// Numbers of local addresses: most sockets of a machine have one of a few.
+#[derive(Debug)]
+struct Locals {
+    last: Option<(Ip, u16)>,
+    numbers: PeerMap<Ip, u16>,
+}
+
+impl Locals {
+    /// The number of an address; `None` when there are too many.
+    #[inline]
+    fn number(&mut self, addr: Ip) -> Option<u16> {
+        if let Some((last, number)) = self.last
+            && last == addr
+        {
+            return Some(number);
+        }
+        let number = match self.numbers.get(&addr) {
+            Some(number) => *number,
+            None => {
+                let next = u16::try_from(self.numbers.len()).ok()?;
+                self.numbers.insert(addr, next);
+                next
+            }
+        };
+        self.last = Some((addr, number));
+        Some(number)
+    }
+
+    fn clear(&mut self) {
+        self.last = None;
+        self.numbers.clear();
+    }
+}
+
 impl Default for PortCounter {
     fn default() -> Self {
         Self {
-            v4: peer_map(),
-            v6: peer_map(),
+            places: peer_map(),
+            others: peer_map(),
+            locals: Locals { last: None, numbers: peer_map() },
             destinations: Vec::new(),
             range: None,
             reserved: Vec::new(),
@@ -159,13 +198,13 @@ impl PortCounter {
         self.bind_parity.clear();
     }
 
-    /// Counts the sockets of a block; as with peers, all places are found first.
+    /// Counts the sockets of a block, each with its peer's place among the peers; as with them, all places are found first.
     #[inline]
-    pub(super) fn count(&mut self, rows: &[SocketRow], listeners: &ListenerIndex) {
+    pub(super) fn count(&mut self, rows: &[SocketRow], peers: &[u32; BLOCK], listeners: &ListenerIndex) {
         debug_assert!(rows.len() <= BLOCK, "what is beyond a block would not be counted");
         let Some((low, high)) = self.range.as_ref().map(|r| (*r.start(), *r.end())) else { return };
         let mut places = [NOWHERE; BLOCK];
-        for (row, place) in rows.iter().zip(&mut places) {
+        for ((row, peer), place) in rows.iter().zip(peers).zip(&mut places) {
             if !(low..=high).contains(&row.local_port) {
                 continue;
             }
@@ -173,7 +212,7 @@ impl PortCounter {
                 self.occupied.push(row.local_port);
             } else if !listeners.has_port(row.local_port) {
                 // The others are the far side of connections that came in.
-                *place = self.place(row);
+                *place = self.place(row, *peer);
             }
         }
         for (row, place) in rows.iter().zip(places) {
@@ -194,14 +233,14 @@ impl PortCounter {
 
     /// Where a destination is counted.
     #[inline]
-    fn place(&mut self, row: &SocketRow) -> u32 {
+    fn place(&mut self, row: &SocketRow, peer: u32) -> u32 {
         let next = u32::try_from(self.destinations.len()).unwrap_or(NOWHERE);
-        let place = match (row.local.v4_bits(), row.peer.v4_bits()) {
-            (Some(local), Some(peer)) => {
-                let key = u128::from(local) << 48 | u128::from(peer) << 16 | u128::from(row.peer_port);
-                *self.v4.entry(key).or_insert(next)
+        let place = match self.locals.number(row.local) {
+            Some(local) => {
+                let key = u64::from(peer) << 32 | u64::from(local) << 16 | u64::from(row.peer_port);
+                *self.places.entry(key).or_insert(next)
             }
-            _ => *self.v6.entry((row.local, row.peer_endpoint())).or_insert(next),
+            None => *self.others.entry((row.local, row.peer_endpoint())).or_insert(next),
         };
         if place == next {
             self.destinations.push(Destination {
@@ -218,8 +257,9 @@ impl PortCounter {
 
     /// The use of the ports; the counter is empty again. `now` is the time since the first sample.
     pub fn finish(&mut self, now: Duration) -> PortUse {
-        self.v4.clear();
-        self.v6.clear();
+        self.places.clear();
+        self.others.clear();
+        self.locals.clear();
         // The list stays, so that it need not grow again.
         let mut all = std::mem::take(&mut self.destinations);
         let destination_count = u32::try_from(all.len()).unwrap_or(u32::MAX);
@@ -282,5 +322,52 @@ impl PortCounter {
         let free = |port: &&u16| !self.reserved.iter().any(|r| r.contains(*port));
         let occupied = self.occupied.iter().filter(free).count();
         (reserved, u32::try_from(occupied).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_its_number_and_too_many_have_none() {
+        let mut locals = Locals { last: None, numbers: peer_map() };
+        let addr = |n: u32| Ip::from_v4_octets((0x7f00_0000 + n).to_be_bytes());
+        for n in 0..=u32::from(u16::MAX) {
+            assert_eq!(locals.number(addr(n)).map(u32::from), Some(n));
+        }
+        assert_eq!(locals.number(addr(1 << 16)), None);
+        assert_eq!([locals.number(addr(7)), locals.number(addr(7))], [Some(7); 2]);
+        locals.clear();
+        assert_eq!(locals.number(addr(1 << 16)), Some(0));
+    }
+
+    #[test]
+    fn destinations_are_told_apart_by_each_of_their_parts_with_and_without_numbers() {
+        let end = |last: u8, port| Endpoint { addr: Ip::from_v4_octets([10, 0, 0, last]), port };
+        let row = |local, peer| SocketRow::new(TcpState::Established, local, peer);
+        let ends = [
+            (end(1, 40_000), end(9, 80)),
+            (end(1, 40_001), end(9, 80)),
+            (end(2, 40_000), end(9, 80)),
+            (end(1, 40_000), end(8, 80)),
+            (end(1, 40_000), end(9, 81)),
+        ];
+        let rows = ends.map(|(local, peer)| row(local, peer));
+        for crowded in [false, true] {
+            let mut counter = PortCounter { range: Some(32_768..=60_999), ..PortCounter::default() };
+            if crowded {
+                let others = (0..=u16::MAX).map(|n| (Ip::from_v6_octets(u128::from(n).to_be_bytes()), n));
+                counter.locals.numbers.extend(others);
+            }
+            // The places of the peers, as they are counted.
+            let mut peers = [NOWHERE; BLOCK];
+            peers[..5].copy_from_slice(&[0, 0, 0, 1, 0]);
+            counter.count(&rows, &peers, &ListenerIndex::default());
+            let ports = counter.finish(Duration::ZERO);
+            let mut used: Vec<_> = ports.destinations.iter().map(|d| d.used).collect();
+            used.sort_unstable();
+            assert_eq!((used, ports.destination_count), (vec![1, 1, 1, 2], 4));
+        }
     }
 }

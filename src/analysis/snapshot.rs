@@ -146,28 +146,32 @@ impl History {
     }
 }
 
-/// The connections with one peer address (or one prefix).
+/// The connections with one peer address (or one prefix). What each connection is counted in stands first and fills one
+/// line of the cache.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[repr(C, align(64))]
 pub struct PeerAgg {
-    /// The peer, or the first address of the prefix.
-    pub addr: Ip,
     /// Connections by state.
     pub counts: StateCounts,
     /// Connections known to be without keepalive.
     pub no_keepalive: u32,
     /// Connections known to be with keepalive.
     pub with_keepalive: u32,
+    /// The connection that was seen longest, in tenths of a second after the first sample, and whether it was there at the start.
+    pub oldest: Track,
     /// Connections whose keepalive was never visible.
     pub unknown_keepalive: u32,
+    /// The peer, or the first address of the prefix.
+    pub addr: Ip,
     /// Sum of the receive queues, bytes.
     pub recv_q: u64,
     /// Sum of the send queues, bytes.
     pub send_q: u64,
-    /// The connection that was seen longest, in tenths of a second after the first sample, and whether it was there at the start.
-    pub oldest: Track,
     /// Growth of the count per minute over the last 30 to 60 s; `None` until enough was observed.
     pub growth_per_min: Option<f32>,
 }
+
+const _: () = assert!(std::mem::offset_of!(PeerAgg, unknown_keepalive) == 64, "the line is full");
 
 /// A listening socket with its connections.
 #[derive(Clone, PartialEq, Debug)]

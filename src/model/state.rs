@@ -107,11 +107,17 @@ impl TcpState {
 
 /// A count for each state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct StateCounts([u32; 14]);
+pub struct StateCounts([u32; 13]);
+
+/// Where a state is counted: the kernel begins with 1.
+#[inline]
+const fn place(state: TcpState) -> usize {
+    state as usize - 1
+}
 
 impl StateCounts {
     /// Nothing counted.
-    pub const ZERO: Self = Self([0; 14]);
+    pub const ZERO: Self = Self([0; 13]);
 
     /// The sum over all states.
     #[must_use]
@@ -127,20 +133,20 @@ impl StateCounts {
     /// Counts one socket.
     #[inline]
     pub fn bump(&mut self, state: TcpState) {
-        self.0[state as usize] += 1;
+        self.0[place(state)] += 1;
     }
 }
 
 impl Index<TcpState> for StateCounts {
     type Output = u32;
     fn index(&self, s: TcpState) -> &u32 {
-        &self.0[s as usize]
+        &self.0[place(s)]
     }
 }
 
 impl IndexMut<TcpState> for StateCounts {
     fn index_mut(&mut self, s: TcpState) -> &mut u32 {
-        &mut self.0[s as usize]
+        &mut self.0[place(s)]
     }
 }
 

@@ -125,13 +125,13 @@ impl Shortcut {
 struct Walked {
     step: u64,
     count: usize,
-    picked: Table,
+    picked: Vec<(SocketRow, Origin)>,
 }
 
 impl Walked {
     /// Picks one of so many.
     fn picking(step: usize) -> Self {
-        Self { step: step as u64, count: 0, picked: Table::default() }
+        Self { step: step as u64, count: 0, picked: Vec::with_capacity(2 * COMPARED) }
     }
 
     fn is_picked(&self, cookie: u64) -> bool {
@@ -139,11 +139,10 @@ impl Walked {
     }
 
     fn take(&mut self, reply: &[u8]) {
-        let Some((mut row, origin)) = decode_row(reply) else { return };
+        let Some((row, origin)) = decode_row(reply) else { return };
         self.count += 1;
         if self.is_picked(row.cookie()) {
-            row.origin = self.picked.intern(origin);
-            self.picked.rows.push(row);
+            self.picked.push((row, origin));
         }
     }
 
@@ -158,10 +157,10 @@ impl Walked {
         let mut met = 0;
         // By the timer that the dump tells: how many there are, and how many are the same.
         let mut timers: FxHashMap<u8, (usize, usize)> = FxHashMap::default();
-        for row in &self.picked.rows {
+        for (row, origin) in &self.picked {
             let Some(other) = known.get(&row.cookie()) else { continue };
             let both_full = [row, other].iter().all(|r| r.flags.has(RowFlags::FULL));
-            let (origin, whose) = (self.picked.origin(row), dumped.origin(other));
+            let whose = dumped.origin(other);
             if for_life(row) != for_life(other) || both_full && origin.cgroup_id != whose.cgroup_id {
                 return false;
             }
@@ -178,7 +177,7 @@ impl Walked {
         let as_many = |n: usize, m: usize| n.abs_diff(m) <= few(n.max(m));
         as_many(self.count, connections.count())
             && as_many(met, known.len())
-            && as_many(met, self.picked.rows.len())
+            && as_many(met, self.picked.len())
             && timers.values().all(|(all, equal)| equal + few(*all) >= *all)
     }
 }
@@ -215,8 +214,8 @@ mod tests {
 
     /// Whether a walk that brings these rows, one of `step` picked, agrees with a dump.
     fn agree_picking(step: u64, dumped: &Table, walked: &Table) -> bool {
-        let mut picked = walked.clone();
-        picked.rows.retain(|row| row.cookie().is_multiple_of(step));
+        let picked = walked.rows.iter().filter(|row| row.cookie().is_multiple_of(step));
+        let picked = picked.map(|row| (*row, walked.origin(row))).collect();
         Walked { step, count: walked.rows.len(), picked }.agrees_with(dumped)
     }
 
