@@ -152,13 +152,12 @@ impl Locals {
         {
             return Some(number);
         }
-        let number = match self.numbers.get(&addr) {
-            Some(number) => *number,
-            None => {
-                let next = u16::try_from(self.numbers.len()).ok()?;
-                self.numbers.insert(addr, next);
-                next
-            }
+        let number = if let Some(number) = self.numbers.get(&addr) {
+            *number
+        } else {
+            let next = u16::try_from(self.numbers.len()).ok()?;
+            self.numbers.insert(addr, next);
+            next
         };
         self.last = Some((addr, number));
         Some(number)
