@@ -150,6 +150,7 @@ impl Dumper {
         let source = if self.past_sock_diag(&mut intake, &mut told) {
             TableSource::Memory
         } else {
+            self.shortcut.forget_bound();
             self.errand("connections", ALL_STATES & !listening, Extensions::NONE, &mut intake, &mut told);
             self.walker.source()
         };

@@ -33,12 +33,14 @@ enum State {
     None,
     /// To be tried beside a dump, but not beside the first: somebody waits for that.
     Untried { host: Host, dumped: bool },
-    /// It has said what a dump says.
-    Proven(Box<Proven>),
+    /// It is there.
+    Loaded(Box<Loaded>),
 }
 
-struct Proven {
+struct Loaded {
     direct: Direct,
+    /// It has said what a dump says.
+    proven: bool,
     /// Too many sockets were new to it lately: looks left to rest.
     rest: u32,
     /// Bound sockets as they were asked for last, and for how many looks they are kept.
@@ -57,67 +59,77 @@ impl Shortcut {
 
     /// Whether it is to be taken at this look, at a table that had so many sockets.
     pub fn is_due(&mut self, sockets: usize) -> bool {
-        let State::Proven(proven) = &mut self.0 else { return false };
-        let rested = proven.rest == 0;
-        proven.rest = proven.rest.saturating_sub(1);
-        rested && sockets >= WORTHWHILE
+        let State::Loaded(loaded) = &mut self.0 else { return false };
+        let rested = loaded.rest == 0;
+        loaded.rest = loaded.rest.saturating_sub(1);
+        rested && loaded.proven && sockets >= WORTHWHILE
     }
 
     /// Whether bound sockets are to be asked for before it is taken.
     pub fn asks_for_bound(&self) -> bool {
-        matches!(&self.0, State::Proven(proven) if proven.keep == 0)
+        matches!(&self.0, State::Loaded(loaded) if loaded.keep == 0)
     }
 
     /// Takes every connection in, and bound sockets as they were, unless they were asked for just now; `false` if all have to
     /// be dumped.
     pub fn take(&mut self, socket: &mut DiagSocket, asked_for_bound: bool, intake: &mut Intake) -> bool {
-        let State::Proven(proven) = &mut self.0 else { return false };
+        let State::Loaded(loaded) = &mut self.0 else { return false };
         if !asked_for_bound {
-            proven.bound.iter().for_each(|(row, origin)| intake.keep_bound(row, *origin));
+            loaded.bound.iter().for_each(|(row, origin)| intake.keep_bound(row, *origin));
         }
-        let (kept, duplicates) = (proven.bound.len(), intake.duplicates);
-        match proven.direct.walk(socket, intake) {
+        let (kept, duplicates) = (loaded.bound.len(), intake.duplicates);
+        match loaded.direct.walk(socket, intake) {
             Ok(()) => {
-                proven.bound = intake.bound_rows().collect();
+                loaded.bound = intake.bound_rows().collect();
                 if asked_for_bound {
-                    proven.keep = BOUND_EVERY - 1;
+                    loaded.keep = BOUND_EVERY - 1;
                 } else {
                     // One that connected did not come twice from the kernel.
-                    let connected = kept.saturating_sub(proven.bound.len());
+                    let connected = kept.saturating_sub(loaded.bound.len());
                     intake.duplicates = intake
                         .duplicates
                         .saturating_sub(u32::try_from(connected).unwrap_or(0))
                         .max(duplicates);
-                    proven.keep -= 1;
+                    loaded.keep -= 1;
                 }
                 return true;
             }
-            Err(Unsaid::Changed) => proven.keep = 0,
-            Err(Unsaid::New) => (proven.rest, proven.keep) = (REST, 0),
+            Err(Unsaid::Changed) => loaded.keep = 0,
+            Err(Unsaid::New) => (loaded.rest, loaded.keep) = (REST, 0),
             Err(Unsaid::Refused) => self.0 = State::None,
         }
         false
     }
 
-    /// Takes the same connections that were just dumped, and compares.
+    /// Takes the same connections that were just dumped, and compares, if that was not done yet.
     pub fn prove(&mut self, socket: &mut DiagSocket, table: &Table) {
-        let State::Untried { host, dumped } = &mut self.0 else { return };
-        if table.rows.len() < WORTHWHILE || !std::mem::replace(dumped, true) {
+        if table.rows.len() < WORTHWHILE {
             return;
         }
-        let Ok(mut direct) = Direct::open(host) else {
-            self.0 = State::None;
+        if let State::Untried { host, dumped } = &mut self.0
+            && std::mem::replace(dumped, true)
+        {
+            let loaded = |direct| Loaded { direct, proven: false, rest: 0, bound: Vec::new(), keep: 0 };
+            self.0 = Direct::open(host).map_or(State::None, |d| State::Loaded(Box::new(loaded(d))));
+        }
+        let State::Loaded(loaded) = &mut self.0 else { return };
+        if loaded.proven || loaded.rest > 0 {
             return;
-        };
+        }
         let mut walked = Walked::picking(table.rows.len() / COMPARED + 1);
-        self.0 = match direct.each(socket, table.rows.len(), |reply| walked.take(reply)) {
+        match loaded.direct.each(socket, table.rows.len(), |reply| walked.take(reply)) {
+            Ok(()) if walked.agrees_with(table) => loaded.proven = true,
             // Not now: the table changes too much to compare anything.
-            Err(Unsaid::Changed | Unsaid::New) => return,
-            Ok(()) if walked.agrees_with(table) => {
-                State::Proven(Box::new(Proven { direct, rest: 0, bound: Vec::new(), keep: 0 }))
-            }
-            Ok(()) | Err(Unsaid::Refused) => State::None,
-        };
+            Err(Unsaid::Changed | Unsaid::New) => loaded.rest = REST,
+            Ok(()) | Err(Unsaid::Refused) => self.0 = State::None,
+        }
+    }
+
+    /// Everything was dumped: bound sockets that were kept are older than that.
+    pub fn forget_bound(&mut self) {
+        if let State::Loaded(loaded) = &mut self.0 {
+            loaded.keep = 0;
+        }
     }
 }
 
