@@ -37,6 +37,11 @@ pub enum TableSource {
 }
 
 impl TableSource {
+    /// With [`Memory`](Self::Memory) bound, unconnected sockets are asked for at one of so many looks: they are found through the
+    /// table of local ports, in which the kernel passes every connection (`inet_diag_dump_icsk` in `net/ipv4/inet_diag.c`).
+    /// Nothing of them changes but that they connect, which is seen at once, or are closed.
+    pub const BOUND_EVERY: u32 = 4;
+
     /// Whether a listener's row has its backlog: `get_tcp4_sock` in `net/ipv4/tcp_ipv4.c` prints no backlog.
     #[must_use]
     pub const fn tells_backlogs(self) -> bool {

@@ -15,7 +15,6 @@ use crate::model::{Asked, Host, Origin, Protocols, Sample, SocketDetail, SocketR
 pub use dump::Wanted;
 pub use live::{Live, LiveOptions};
 pub use many::{Many, Target};
-pub use shortcut::BOUND_EVERY;
 
 /// Why a look failed as a whole.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::direct::{Direct, Unsaid};
 use super::intake::Intake;
-use crate::model::{Endpoint, Host, Origin, RowFlags, SocketRow, Table, TcpState};
+use crate::model::{Endpoint, Host, Origin, RowFlags, SocketRow, Table, TableSource, TcpState};
 use crate::sys::diag::DiagSocket;
 use crate::wire::inet_diag::decode_row;
 
@@ -14,10 +14,6 @@ const WORTHWHILE: usize = 2048;
 /// For how many looks dumps are taken when too many sockets have no cookie: on a machine where connections come and go that
 /// fast it is the same at the next look.
 const REST: u32 = 10;
-
-/// Bound, unconnected sockets are asked for at every so manieth look: they are found through the table of local ports, in which
-/// the kernel passes every connection. Nothing of them changes but that they connect, which is seen, or are closed.
-pub const BOUND_EVERY: u32 = 4;
 
 /// About how many connections are compared; of a larger table they are picked by their cookies.
 const COMPARED: usize = 2048;
@@ -82,7 +78,7 @@ impl Shortcut {
             Ok(()) => {
                 loaded.bound = intake.bound_rows().collect();
                 if asked_for_bound {
-                    loaded.keep = BOUND_EVERY - 1;
+                    loaded.keep = TableSource::BOUND_EVERY - 1;
                 } else {
                     // One that connected did not come twice from the kernel.
                     let connected = kept.saturating_sub(loaded.bound.len());

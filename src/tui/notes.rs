@@ -80,7 +80,8 @@ pub fn notes(app: &App) -> Vec<Note> {
             );
         }
         if complete.source == TableSource::Memory {
-            quiet.push(format!("{whose}bound, unconnected sockets: every 4th look"));
+            let (from, nth) = (complete.source.name(), TableSource::BOUND_EVERY);
+            quiet.push(format!("{whose}{from}; bound, unconnected sockets: every {nth}th look"));
         }
         for gap in &complete.gaps {
             match gap {

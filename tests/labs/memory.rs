@@ -10,7 +10,7 @@ use tcptop::lab::Lab;
 use tcptop::model::{Asked, Origin, RowFlags, Sample, SocketRow, Table, TableSource, TcpState};
 use tcptop::source::direct::{Direct, Unsaid};
 use tcptop::source::intake::Intake;
-use tcptop::source::{BOUND_EVERY, Live, LiveOptions, Source};
+use tcptop::source::{Live, LiveOptions, Source};
 use tcptop::sys::diag::DiagSocket;
 use tcptop::sys::read_host;
 use tcptop::sys::sockopt::IntOption;
@@ -154,13 +154,13 @@ fn a_live_look_at_many_sockets_reads_the_memory_and_misses_nothing() {
                     let of = |r: &&SocketRow| r.local_port == 7100;
                     sample.table.rows.iter().filter(of).map(|r| r.state).collect::<Vec<_>>()
                 };
-                let waited = (0..BOUND_EVERY).take_while(|_| states().is_empty()).count();
-                assert!(waited < BOUND_EVERY as usize);
-                for _ in 0..=BOUND_EVERY {
+                let waited = (0..TableSource::BOUND_EVERY).take_while(|_| states().is_empty()).count();
+                assert!(waited < TableSource::BOUND_EVERY as usize);
+                for _ in 0..=TableSource::BOUND_EVERY {
                     assert_eq!(states(), [TcpState::BoundInactive]);
                 }
                 rustix::net::connect(&bound, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000)).unwrap();
-                for _ in 0..=BOUND_EVERY {
+                for _ in 0..=TableSource::BOUND_EVERY {
                     assert_eq!(states(), [TcpState::Established]);
                 }
 

@@ -236,10 +236,10 @@ fn what_is_missing_is_said() {
 #[test]
 fn what_is_older_than_the_look_is_said() {
     let rows = vec![testkit::socket(TcpState::Listen, "10.0.0.1:80", "")];
-    let said = "bound, unconnected sockets: every 4th look";
+    let said = "kernel memory (BPF); bound, unconnected sockets: every 4th look";
     for (source, is_said) in [(TableSource::Memory, true), (TableSource::SockDiag, false)] {
         let world = Machine::new().look_at(rows.clone(), |sample| sample.completeness.source = source);
-        let mut rig = Rig::showing(80, 90, &world);
+        let mut rig = Rig::showing(100, 90, &world);
         rig.keys("?");
         assert_eq!(rig.text().contains(said), is_said, "{}", rig.text());
     }
