@@ -92,10 +92,10 @@ impl Finder {
                     None => beside(*patience, look)?,
                 };
                 let Some((mut scanner, budget)) = known else { return Ok((samples, Later::Known(None))) };
-                let listed = listed(with_udp(&samples));
+                let wanted = Wanted::of(with_udp(&samples));
                 // The samples are gone through meanwhile.
                 let put_together = move || {
-                    let owners = scanner.round(&listed, budget);
+                    let owners = scanner.round(&wanted.listed(), budget);
                     (scanner, owners)
                 };
                 let thread = std::thread::Builder::new().name("owners".into()).spawn(put_together);
@@ -139,19 +139,34 @@ fn with_udp(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
     samples.iter().chain(samples.iter().filter_map(|s| s.udp.as_deref()))
 }
 
-fn listed<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Listed {
-    let mut listed = Listed::default();
-    let mut cgroups = FxHashSet::default();
-    for sample in samples {
-        listed.netns.push(sample.netns.inode);
-        let table = &sample.table;
-        listed.sockets.reserve(table.rows.len());
-        let with_file = table.rows.iter().filter(|r| r.inode != 0);
-        listed.sockets.extend(with_file.map(|r| (r.inode, table.origin(r).uid)));
-        cgroups.extend(table.origins.iter().filter_map(|o| o.cgroup_id));
+/// What is to be found out of samples, in the order of their rows; a thread that has time makes a map of it.
+#[derive(Default)]
+struct Wanted {
+    netns: Vec<u64>,
+    /// Inodes with owners.
+    sockets: Vec<(u32, u32)>,
+    cgroups: FxHashSet<u64>,
+}
+
+impl Wanted {
+    fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        let mut wanted = Self::default();
+        for sample in samples {
+            wanted.netns.push(sample.netns.inode);
+            let table = &sample.table;
+            wanted.sockets.reserve(table.rows.len());
+            let with_file = table.rows.iter().filter(|r| r.inode != 0);
+            wanted.sockets.extend(with_file.map(|r| (r.inode, table.origin(r).uid)));
+            wanted.cgroups.extend(table.origins.iter().filter_map(|o| o.cgroup_id));
+        }
+        wanted
     }
-    listed.cgroup_ids = cgroups.into_iter().collect();
-    listed
+
+    fn listed(self) -> Listed {
+        let Self { netns, sockets, cgroups } = self;
+        let (sockets, cgroup_ids) = (sockets.into_iter().collect(), cgroups.into_iter().collect());
+        Listed { sockets, netns, cgroup_ids }
+    }
 }
 
 /// The thread that follows the processes. It ends when this is dropped.
@@ -203,7 +218,7 @@ fn follow(looks: &Mailbox<Vec<Arc<Snapshot>>>, maps: &Mailbox<Arc<Owners>>) {
         }
         let Some(budget) = purse.budget(begun) else { continue };
         let udp = snapshots.iter().filter_map(|s| s.udp.as_ref());
-        let listed = listed(snapshots.iter().chain(udp).map(|s| &s.sample));
+        let listed = Wanted::of(snapshots.iter().chain(udp).map(|s| &s.sample)).listed();
         // A large table is not kept for the time of a scan.
         drop(snapshots);
         let owners = scanner.round(&listed, budget.left());

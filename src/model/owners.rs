@@ -109,11 +109,21 @@ impl Owners {
 
     /// A map of processes and the holders `(inode, pid, fd)` of their sockets.
     #[must_use]
-    pub fn new(mut processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {
+    pub fn new(processes: Vec<Process>, holders: impl Iterator<Item = (u32, u32, u32)>) -> Self {
+        Self::with_room(holders.size_hint().0, processes, holders)
+    }
+
+    /// The same with room for so many holders: a map that grows is made again and again.
+    #[must_use]
+    pub fn with_room(
+        room: usize,
+        mut processes: Vec<Process>,
+        holders: impl Iterator<Item = (u32, u32, u32)>,
+    ) -> Self {
         processes.sort_by_key(|p| p.pid);
         let place: FxHashMap<u32, u32> = processes.iter().zip(0u32..).map(|(p, n)| (p.pid, n)).collect();
         let mut map = Holders::default();
-        map.one.reserve(holders.size_hint().0);
+        map.one.reserve(room);
         for (inode, pid, fd) in holders {
             if let Some(&process) = place.get(&pid) {
                 map.add(inode, Holder { process, fd });

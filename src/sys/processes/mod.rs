@@ -163,6 +163,10 @@ impl Scanner {
 
     /// Notes the sockets that nobody is known to hold.
     fn ask_for(&mut self, listed: &Listed) {
+        if self.newest.is_none() && self.entries.values().any(|e| !e.holds.is_empty()) {
+            // What was found before anybody asked for it, in a first scan of everything.
+            self.newest = Some(Arc::new(self.owners(listed, true)));
+        }
         let (newest, unheld, round) = (&self.newest, &self.unheld, self.round);
         let held = |inode| match newest {
             Some(owners) => !owners.holders(inode).is_empty(),
@@ -172,14 +176,6 @@ impl Scanner {
         for &inode in listed.sockets.keys() {
             if !held(inode) && !unheld.contains(&inode) {
                 self.unknown.entry(inode).or_insert(round);
-            }
-        }
-        // What was found before anybody asked for it, in a first scan of everything.
-        for entry in self.entries.values() {
-            if newest.is_none() {
-                for (inode, _) in &entry.holds {
-                    self.unknown.remove(inode);
-                }
             }
         }
     }
@@ -340,8 +336,9 @@ impl Scanner {
             newest.with_processes(processes)
         } else {
             let entries = self.entries.values();
+            let room = entries.clone().map(|e| e.holds.len()).sum();
             let held = entries.flat_map(|e| e.holds.iter().map(|(inode, fd)| (*inode, e.process.pid, *fd)));
-            Owners::new(processes, held)
+            Owners::with_room(room, processes, held)
         };
         self.entries.values_mut().for_each(|e| e.mapped = true);
         owners.generation = self.round;
