@@ -3,11 +3,11 @@
 use std::io;
 
 use super::intake::Intake;
-use crate::model::{Host, Privileges};
+use crate::model::{Capability, Host};
 use crate::sys::bpf::{self, Program};
 use crate::sys::diag::DiagSocket;
 use crate::sys::{current_netns, kernel_ticks_per_second, user_ids_are_the_kernels};
-use crate::wire::inet_diag::decode_row;
+use crate::wire::inet_diag::{cookie_of, decode_row};
 use crate::wire::request::by_addresses;
 use crate::wire::table_walk::{BUFFER, Layout, Progress, Viewer, program, replies};
 
@@ -17,9 +17,6 @@ const FEW: usize = 64;
 /// How often a part of the table is written before it is given up: a socket that moves to another chain meanwhile is a matter
 /// of microseconds.
 const TRIES: u32 = 4;
-
-/// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
-const NET_ADMIN: u64 = 1 << 12;
 
 /// The program, loaded.
 pub struct Direct {
@@ -49,8 +46,8 @@ impl Direct {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let layout = Layout::read(&bpf::kernel_types()?).ok_or(io::ErrorKind::Unsupported)?;
-        let Privileges { effective, .. } = host.privileges;
-        let viewer = Viewer { hz: kernel_ticks_per_second(), marks: effective & NET_ADMIN != 0 };
+        let marks = host.privileges.has(Capability::NetAdmin);
+        let viewer = Viewer { hz: kernel_ticks_per_second(), marks };
         let program = Program::load(BUFFER, |map| program(&layout, viewer, map))?;
         Ok(Self { program, netns: current_netns().inode })
     }
@@ -59,14 +56,9 @@ impl Direct {
     /// `socket`, which gives them one.
     ///
     /// # Errors
-    /// [`Unsaid`]; then nothing was taken in.
+    /// [`Unsaid`], perhaps when some were taken in.
     pub fn walk(&mut self, socket: &mut DiagSocket, intake: &mut Intake) -> Result<(), Unsaid> {
-        let before = intake.len();
-        let walked = self.each(socket, intake.room(), |reply| intake.take(reply));
-        if walked.is_err() {
-            intake.back_to(before);
-        }
-        walked
+        self.each(socket, intake.room(), |reply| intake.take(reply))
     }
 
     /// Hands each of about `sockets` connections over as [`walk`](Self::walk) takes them in.
@@ -84,7 +76,7 @@ impl Direct {
         loop {
             let part = self.part(bucket)?;
             for reply in replies(self.program.buffer(), part.sockets) {
-                if has_cookie(reply) {
+                if cookie_of(reply) != 0 {
                     take(reply);
                 } else {
                     few = few.checked_sub(1).ok_or(Unsaid::New)?;
@@ -115,10 +107,6 @@ impl Direct {
         }
         Err(Unsaid::Changed)
     }
-}
-
-fn has_cookie(reply: &[u8]) -> bool {
-    reply.get(44..52).is_some_and(|cookie| cookie.iter().any(|byte| *byte != 0))
 }
 
 /// Asks for a socket that was found, and hands the answer over; whether the kernel answered. One that is gone since is gone.

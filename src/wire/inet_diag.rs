@@ -20,28 +20,33 @@ const AF_INET6: u8 = 10;
 /// `struct inet_diag_msg`.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct DiagMsg {
-    family: u8,
-    state: u8,
-    timer: u8,
-    retrans: u8,
-    local_port: big_endian::U16,
-    peer_port: big_endian::U16,
-    local: [u8; 16],
-    peer: [u8; 16],
-    interface: native_endian::U32,
-    cookie: [native_endian::U32; 2],
-    expires: native_endian::U32,
-    recv_q: native_endian::U32,
-    send_q: native_endian::U32,
-    uid: native_endian::U32,
-    inode: native_endian::U32,
+pub(super) struct DiagMsg {
+    pub(super) family: u8,
+    pub(super) state: u8,
+    pub(super) timer: u8,
+    pub(super) retrans: u8,
+    pub(super) local_port: big_endian::U16,
+    pub(super) peer_port: big_endian::U16,
+    pub(super) local: [u8; 16],
+    pub(super) peer: [u8; 16],
+    pub(super) interface: native_endian::U32,
+    pub(super) cookie: [native_endian::U32; 2],
+    pub(super) expires: native_endian::U32,
+    pub(super) recv_q: native_endian::U32,
+    pub(super) send_q: native_endian::U32,
+    pub(super) uid: native_endian::U32,
+    pub(super) inode: native_endian::U32,
 }
 
 const _: () = assert!(size_of::<DiagMsg>() == 72);
 
-/// Where the attributes of a reply begin.
-pub(super) const ATTRIBUTES: i16 = 72;
+impl DiagMsg {
+    #[inline]
+    const fn cookie(&self) -> u64 {
+        let [lo, hi] = &self.cookie;
+        lo.get() as u64 | (hi.get() as u64) << 32
+    }
+}
 
 fn c_string(payload: &[u8]) -> ForeignText {
     ForeignText::from_bytes(payload.split(|b| *b == 0).next().unwrap_or_default())
@@ -101,8 +106,7 @@ impl<'a> Reply<'a> {
     #[must_use]
     #[inline]
     pub const fn cookie(&self) -> u64 {
-        let [lo, hi] = &self.msg.cookie;
-        lo.get() as u64 | (hi.get() as u64) << 32
+        self.msg.cookie()
     }
 
     /// The socket's state.
@@ -150,6 +154,13 @@ impl<'a> Reply<'a> {
         row.origin = origin;
         row
     }
+}
+
+/// The cookie of a reply, without a look at the rest; 0 where it has none.
+#[must_use]
+#[inline]
+pub fn cookie_of(payload: &[u8]) -> u64 {
+    DiagMsg::ref_from_prefix(payload).map_or(0, |(msg, _)| msg.cookie())
 }
 
 /// Decodes the payload of one reply into a row and what it shares with others. [`SocketRow::origin`] is left 0: the

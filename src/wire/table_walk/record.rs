@@ -1,28 +1,39 @@
 //! How a socket is written.
 
-use super::LENGTH_AT;
+use std::mem::offset_of;
+
 use super::program::{NOW, SOCKET, Walk};
+use super::{LENGTH_AT, RECORD};
 use crate::wire::bpf::Register::{R0, R1, R2, R8, R9, R10};
 use crate::wire::bpf::Width::{Byte, Double, Half, Word};
 use crate::wire::bpf::{Alu, Label, When};
-use crate::wire::inet_diag::{ATTRIBUTES, attribute};
+use crate::wire::inet_diag::{DiagMsg, attribute};
 
-// Where the fields of `struct inet_diag_msg` lie.
-const FAMILY: i16 = 0;
-const STATE: i16 = 1;
-const TIMER: i16 = 2;
-const RETRANS: i16 = 3;
-const SPORT: i16 = 4;
-const DPORT: i16 = 6;
-const SRC: i16 = 8;
-const DST: i16 = 24;
-const INTERFACE: i16 = 40;
-const COOKIE: i16 = 44;
-const EXPIRES: i16 = 52;
-const RQUEUE: i16 = 56;
-const WQUEUE: i16 = 60;
-const UID: i16 = 64;
-const INODE: i16 = 68;
+// Where the fields of the message lie that is read again.
+const FAMILY: i16 = place(offset_of!(DiagMsg, family));
+const STATE: i16 = place(offset_of!(DiagMsg, state));
+const TIMER: i16 = place(offset_of!(DiagMsg, timer));
+const RETRANS: i16 = place(offset_of!(DiagMsg, retrans));
+const SPORT: i16 = place(offset_of!(DiagMsg, local_port));
+const DPORT: i16 = place(offset_of!(DiagMsg, peer_port));
+const SRC: i16 = place(offset_of!(DiagMsg, local));
+const DST: i16 = place(offset_of!(DiagMsg, peer));
+const INTERFACE: i16 = place(offset_of!(DiagMsg, interface));
+const COOKIE: i16 = place(offset_of!(DiagMsg, cookie));
+const EXPIRES: i16 = place(offset_of!(DiagMsg, expires));
+const RQUEUE: i16 = place(offset_of!(DiagMsg, recv_q));
+const WQUEUE: i16 = place(offset_of!(DiagMsg, send_q));
+const UID: i16 = place(offset_of!(DiagMsg, uid));
+const INODE: i16 = place(offset_of!(DiagMsg, inode));
+/// Where the attributes begin.
+const ATTRIBUTES: i16 = place(size_of::<DiagMsg>());
+
+/// An offset within a record, as an instruction has it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a record has 128 bytes")]
+const fn place(offset: usize) -> i16 {
+    assert!(offset < RECORD, "it is in the record");
+    offset as i16
+}
 
 const AF_INET6: i32 = 10;
 /// `enum` in `include/net/tcp_states.h`.
@@ -60,10 +71,7 @@ impl Walk<'_> {
         self.p.here(request);
         self.mini(types.request);
         self.p.store_number(Byte, R8, STATE, TCP_SYN_RECV);
-        self.p.store_number(Byte, R8, TIMER, 1);
-        self.p.load(Byte, R1, R9, l.num_retrans);
-        self.p.store(Byte, R8, RETRANS, R1);
-        self.p.load(Double, R1, R9, l.rsk_expires);
+        self.running(1, l.num_retrans, l.rsk_expires);
         self.expires();
         self.p.load(Word, R1, R9, l.ir_mark);
 
@@ -201,10 +209,7 @@ impl Walk<'_> {
         self.p.jump_if_number(When::Equal, R1, TIME_PROBE0, probe);
         self.p.load(Double, R1, R9, f.keepalive_pending);
         self.p.jump_if_number(When::Equal, R1, 0, none);
-        self.p.store_number(Byte, R8, TIMER, 2);
-        self.p.load(Byte, R1, R9, f.probes_out);
-        self.p.store(Byte, R8, RETRANS, R1);
-        self.p.load(Double, R1, R9, f.keepalive_expires);
+        self.running(2, f.probes_out, f.keepalive_expires);
         self.p.jump(expiring);
 
         self.p.here(none);
@@ -213,21 +218,23 @@ impl Walk<'_> {
         self.p.jump(told);
 
         self.p.here(probe);
-        self.p.store_number(Byte, R8, TIMER, 4);
-        self.p.load(Byte, R1, R9, f.probes_out);
-        self.p.store(Byte, R8, RETRANS, R1);
-        self.p.load(Double, R1, R9, f.retransmit_expires);
+        self.running(4, f.probes_out, f.retransmit_expires);
         self.p.jump(expiring);
 
         self.p.here(retransmit);
-        self.p.store_number(Byte, R8, TIMER, 1);
-        self.p.load(Byte, R1, R9, f.retransmits);
-        self.p.store(Byte, R8, RETRANS, R1);
-        self.p.load(Double, R1, R9, f.retransmit_expires);
+        self.running(1, f.retransmits, f.retransmit_expires);
 
         self.p.here(expiring);
         self.expires();
         self.p.here(told);
+    }
+
+    /// Writes which timer runs and how often it has run out; R1 = the tick at which it does so next.
+    fn running(&mut self, timer: i32, repeats: i16, expires: i16) {
+        self.p.store_number(Byte, R8, TIMER, timer);
+        self.p.load(Byte, R1, R9, repeats);
+        self.p.store(Byte, R8, RETRANS, R1);
+        self.p.load(Double, R1, R9, expires);
     }
 
     /// Writes how long it is until the tick in R1, in milliseconds (`jiffies_delta_to_msecs`): rounded up, 0 for the past.
